@@ -1,0 +1,1 @@
+"""What a person reads: figures, galleries and HTML from a finished run."""

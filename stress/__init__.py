@@ -1,0 +1,1 @@
+"""What a model makes of it: adapters, runs, metrics, explanations."""

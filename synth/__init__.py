@@ -1,0 +1,1 @@
+"""What can go wrong with the road: shifts, their labels and their audit."""

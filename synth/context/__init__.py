@@ -1,0 +1,1 @@
+"""Shifts of the family context, one a file."""

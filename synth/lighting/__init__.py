@@ -1,0 +1,1 @@
+"""Shifts of the family lighting, one a file."""

@@ -1,0 +1,1 @@
+"""Shifts of the family occlusion, one a file."""

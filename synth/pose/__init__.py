@@ -1,0 +1,1 @@
+"""Shifts of the family pose, one a file."""

@@ -1,0 +1,59 @@
+"""Light is added, dimmed and blurred in linear radiance; pictures are sRGB (IEC 61966-2-1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from scenes.sample import Depth, Image
+
+Linear = NDArray[np.float32]  # (..., 3) linear radiance, 1 = white of the picture
+
+_CODES = np.arange(256) / 255.0
+_TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
+# Inverse by table: 16-bit steps in sqrt(linear), so that every 8-bit code is met exactly and dark tones are fine.
+_STEPS = 1 << 14
+
+
+def _encode(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+_TO_SRGB = np.rint(255.0 * _encode((np.arange(_STEPS + 1) / _STEPS) ** 2)).astype(np.uint8)
+
+
+def to_linear(image: Image) -> Linear:
+    """Undo the sRGB transfer curve: uint8 codes to linear radiance in [0, 1].
+
+    >>> float(to_linear(np.full((1, 1, 3), 255, np.uint8)).max())
+    1.0
+    """
+    return _TO_LINEAR[image]
+
+
+def to_srgb(linear: NDArray[np.floating]) -> Image:
+    """Apply the sRGB transfer curve, clip to [0, 1] and round to uint8 codes. Inverts `to_linear` exactly.
+
+    >>> codes = np.arange(256, dtype=np.uint8)
+    >>> bool((to_srgb(to_linear(codes)) == codes).all())
+    True
+    """
+    steps = np.sqrt(np.clip(linear, 0.0, 1.0), dtype=np.float32) * np.float32(_STEPS) + np.float32(0.5)
+    return _TO_SRGB[steps.astype(np.uint16)]
+
+
+def luminance(linear: Linear) -> NDArray[np.float32]:
+    """Return relative luminance (ITU-R BT.709 weights) of (..., 3) linear radiance."""
+    weighted: NDArray[np.float32] = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    return weighted
+
+
+def range_m(depth: Depth, camera: Camera) -> NDArray[np.float32]:
+    """Turn depth along the optical axis into distance along each pixel's ray, both (H, W) metres.
+
+    Light travels the ray, so scattering needs this one.
+    """
+    x = ((np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]).astype(np.float32)
+    y = ((np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]).astype(np.float32)
+    return depth * np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2, dtype=np.float32)

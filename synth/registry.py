@@ -1,0 +1,117 @@
+"""One door for our own and foreign shifts: decorator, entry points, `module:attr`, `file.py:attr`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from scenes.errors import InputError, did_you_mean
+from scenes.plugins import load_attribute, looks_like_attribute
+from synth.shift import FAMILIES, SeverityTable, Shift
+
+T = TypeVar("T", bound=type)
+
+_SHIFTS: dict[str, type[Any]] = {}
+_PARTS = ("name", "family", "needs", "changes", "table", "params_type", "draw", "apply")
+
+
+def register(cls: T) -> T:
+    """Add a shift class under its ``name``; raises where the name is taken or a part of the protocol is missing."""
+    check_shift(cls)
+    name: str = cls.name  # type: ignore[attr-defined]  # checked above; a TypeVar bound to type cannot say it
+    known = _SHIFTS.get(name)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise InputError(f"shift {name!r}: {cls.__module__} offers it, but {known.__module__} already does; rename one")
+    _SHIFTS[name] = cls
+    return cls
+
+
+def check_shift(cls: type) -> None:
+    """Raise with both sides where a class does not follow the `Shift` protocol."""
+    missing = [part for part in _PARTS if not hasattr(cls, part)]
+    if missing:
+        raise InputError(f"shift {cls.__module__}.{cls.__qualname__}: expected {', '.join(_PARTS)}; missing {missing}")
+    name, family = cls.name, cls.family  # type: ignore[attr-defined]  # checked above
+    if family not in FAMILIES:
+        raise InputError(f"shift {name!r}: family: expected one of {', '.join(FAMILIES)}, got {family!r}")
+    if name.split("/")[0] != family or name.count("/") != 1:
+        raise InputError(f"shift {name!r}: name: expected '{family}/NAME', got {name!r}")
+    if not isinstance(cls.table, SeverityTable):  # type: ignore[attr-defined]  # checked above
+        raise InputError(f"shift {name!r}: table: expected a SeverityTable, got {type(cls.table).__name__}")  # type: ignore[attr-defined]
+    if not dataclasses.is_dataclass(cls) or not dataclasses.is_dataclass(cls.params_type):  # type: ignore[attr-defined]
+        raise InputError(f"shift {name!r}: expected the class and its params_type to be dataclasses")
+
+
+@cache
+def _load_all() -> None:
+    """Import every module of the family packages, then what other distributions offer."""
+    import synth
+
+    for package in ("weather", "lighting", "sensor", "texture", "shape", "pose", "context", "occlusion", "imagenet_c"):
+        try:
+            module = importlib.import_module(f"synth.{package}")
+        except ModuleNotFoundError as error:
+            if error.name != f"synth.{package}":
+                raise
+            continue
+        for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            importlib.import_module(f"synth.{package}.{info.name}")
+    assert synth
+    for point in entry_points(group="roadproof.shifts"):
+        register(point.load())
+
+
+def shift_classes() -> Mapping[str, type[Any]]:
+    """Return every registered shift class by full name, families in their order, then by name."""
+    _load_all()
+    return dict(sorted(_SHIFTS.items(), key=lambda item: (FAMILIES.index(item[1].family), item[0])))
+
+
+def resolve(name: str) -> type[Any]:
+    """Return the shift class of a full name, a bare name (the physical one), `module:attr` or `file.py:attr`."""
+    if looks_like_attribute(name):
+        cls = load_attribute(name, what="shift")
+        if not isinstance(cls, type):
+            raise InputError(f"shift {name!r}: expected a class, got {type(cls).__name__}")
+        return register(cls)
+    shifts = shift_classes()
+    if name in shifts:
+        return shifts[name]
+    bare = [full for full in shifts if full.split("/")[1] == name and not full.startswith("imagenet_c/")]
+    if len(bare) == 1:
+        return shifts[bare[0]]
+    if bare:
+        raise InputError(f"shift {name!r}: means {' or '.join(bare)}; write the full name")
+    known = [*shifts, *(full.split("/")[1] for full in shifts)]
+    raise InputError(f"shift {name!r}: no such shift{did_you_mean(name, known)}; `roadproof shifts` lists them")
+
+
+def expand(name: str) -> list[str]:
+    """Return the full names that a family, `all` (every physical shift) or a single name stands for."""
+    shifts = shift_classes()
+    if name == "all":
+        return [full for full in shifts if not full.startswith("imagenet_c/")]
+    if name in FAMILIES:
+        return [full for full, cls in shifts.items() if cls.family == name]
+    return [resolve(name).name]
+
+
+def create(name: str, options: Mapping[str, Any] | None = None) -> Shift[Any]:
+    """Return a shift by name with its options; unknown options are errors that name the nearest known one."""
+    cls = resolve(name)
+    options = dict(options or {})
+    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    for key in options:
+        if key not in known:
+            offer = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise InputError(f"shift {cls.name!r}: no option {key!r}{did_you_mean(key, known)}; {offer}")
+    try:
+        shift: Shift[Any] = cls(**options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"shift {cls.name!r}: options {options}: {error}") from error
+    return shift

@@ -1,0 +1,1 @@
+"""Shifts of the family sensor, one a file."""

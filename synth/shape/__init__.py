@@ -1,0 +1,1 @@
+"""Shifts of the family shape, one a file."""

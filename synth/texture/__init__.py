@@ -1,0 +1,1 @@
+"""Shifts of the family texture, one a file."""

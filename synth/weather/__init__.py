@@ -1,0 +1,1 @@
+"""Shifts of the family weather, one a file."""
