@@ -1,0 +1,1 @@
+"""The built-in town: a procedural street world with exact labels."""
