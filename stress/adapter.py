@@ -21,9 +21,18 @@ class ModelAdapter(Protocol):
 
     Detectors deliver down to score 0.001 and up to 100 objects an image; thresholds are the metrics' business.
 
-    Optional members, used where present: `embed(images) -> (B, D)`; `module`, the torch.nn.Module behind it;
-    `explain_layers()`, names of the layers of `module` to explain, best first; `tensors(images)`, the exact input that
-    `predict` gives to `module` and the transforms back to pixels; `fit(samples, ...)`; `close()`.
+    Optional members, used where present (B images, A anchors or queries, C = len(class_names)):
+
+    - `embed(images) -> (B, D)`; `fit(samples, ...)`; `close()`; `device`; `n_parameters`
+    - `module`: the torch.nn.Module behind it, in eval mode
+    - `explain_layers() -> list[str]`: names (as in `module.named_modules()`) of the layers worth explaining, best
+      first: the last convolution or feature map of the backbone, then those of each pyramid level
+    - `tensors(images) -> Tensor`: the (B, 3, h, w) batch exactly as `predict` gives it to `module`; images of one size
+    - `dense(batch) -> (class_logits (B, A, C), boxes (B, A, 4)) | None`: for one-stage and query detectors, what they
+      say before thresholds and NMS, with gradient; boxes xyxy in pixels of the image that `tensors` was given.
+      For segmentation and classification: `class_logits(batch)`, (B, C, H, W) or (B, C), with gradient
+    - `roi_logits(batch, boxes) -> (N, C) | None`: for two-stage detectors, the class logits of the RoI head on (N, 4)
+      boxes (same pixels) of the one image in the batch, with gradient
     """
 
     @property

@@ -1,0 +1,5 @@
+"""Adapters: what turns a model of any kind into `name`, `task`, `class_names` and `predict(images)`."""
+
+from stress.adapters.checked import CheckedModel, checked
+
+__all__ = ["CheckedModel", "checked"]
