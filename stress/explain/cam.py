@@ -130,11 +130,7 @@ def first_map(
     return None
 
 
-def to_picture(
-    grid: Tensor, height: int, width: int, window: tuple[float, float, float, float] | None = None
-) -> Map:
-    grid: torch.Tensor, height: int, width: int, window: tuple[float, float, float, float] | None = None
-) -> Map:
+def to_picture(grid: Tensor, height: int, width: int, window: tuple[float, float, float, float] | None = None) -> Map:
     """Enlarge a map (h, w) of the module's input to the picture (H, W), cutting off letterbox bars.
 
     window: x1, y1, x2, y2 of the picture inside the input, as shares of it from 0 to 1; None = the whole input.
