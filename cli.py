@@ -1,0 +1,177 @@
+"""The command line: parses, calls and prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class Command(click.Group):
+    """A group whose commands answer bad input with one message and exit code 2, and Ctrl-C with 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            click.echo(f"\nStopped. {stop}".rstrip() if str(stop) else "\nStopped.", err=True)
+            ctx.exit(INTERRUPTED)
+        except (ValueError, OSError) as error:
+            from scenes.errors import InputError
+
+            if not isinstance(error, InputError | OSError):
+                raise
+            click.echo(f"Error: {_plain(error)}", err=True)
+            ctx.exit(BAD_INPUT)
+
+
+def _plain(error: Exception) -> str:
+    """Return an error as one message; what the system says of a file is put into words."""
+    import errno
+
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full{f' at {error.filename}' if error.filename else ''}; free some space and run it again"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="roadproof", message="%(prog)s %(version)s")
+def main() -> None:
+    """Make the road worse on purpose, with labels that stay true, and see where a trained model breaks."""
+
+
+def path(*, exists: bool = False, file: bool = True, folder: bool = True) -> click.ParamType:
+    """Return the click type of a path; only files and folders that must exist are checked here."""
+    import pathlib
+
+    return click.Path(exists=exists, file_okay=file, dir_okay=folder, path_type=pathlib.Path)
+
+
+def dataset_options(command: F) -> F:
+    """Add the options that say how a data set is read."""
+    for decorate in (
+        click.option("--strict", is_flag=True, help="Stop at the first sample that cannot be used."),
+        click.option("--split", metavar="NAME", help="Use one split (train, val, ...); without it all are used."),
+        click.option("--format", "format_", metavar="FORMAT", help="Format of DATASET, where it is not to be guessed."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def model_options(command: F) -> F:
+    """Add the options that say how a model is loaded."""
+    for decorate in (
+        click.option("--allow-download", is_flag=True, help="Let hf:, timm: and torchvision: fetch weights."),
+        click.option("--trust", is_flag=True, help="Let files execute code (pickled checkpoints)."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--class-map", type=path(folder=False), help="YAML of `model class: data set class` lines."),
+        click.option("--model-yaml", type=path(folder=False), help="How an ONNX or TorchScript model is fed and read."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def plan_options(command: F) -> F:
+    """Add one option for each key of a plan; they win over the file."""
+    for decorate in (
+        click.option("--predictions/--no-predictions", default=None, help="Keep what the model said."),
+        click.option("--resamples", type=int, help="Bootstrap resamples behind every interval."),
+        click.option("--min-visibility", type=float, help="Set aside what is less visible, beside the headline."),
+        click.option("--batch-size", type=int, help="Source frames of one task and one call of the model."),
+        click.option("--reference", metavar="NAME|RUN", help="What mCE divides by: alexnet, or another run's folder."),
+        click.option("--scale", type=click.Choice(["physical"]), help="What severities mean."),
+        click.option("--explain-budget", type=int, metavar="N", help="Masks of a black-box explanation."),
+        click.option("--explain-method", help="auto, gradcam, hirescam, drise or none."),
+        click.option("--explain", type=int, metavar="N", help="How many failures are explained; 0 for none."),
+        click.option("--metrics", metavar="LIST", help="Metrics, the first is the headline, e.g. map,ap50."),
+        click.option("--limit", type=int, metavar="N", help="Use N source frames, evenly spread."),
+        click.option("--seed", type=int, help="Seed of every draw; same seed, same pictures."),
+        click.option("--severities", metavar="LIST", help="Numbers from 1 to 5, e.g. 1,3,5."),
+        click.option("--shifts", metavar="LIST", help="Names or families, e.g. fog,night,sensor; all for every one."),
+        click.option("--plan", "plan_file", type=path(folder=False), help="YAML file with these keys."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def run_options(command: F) -> F:
+    """Add the options that say how the work is carried out; none of them changes a result."""
+    for decorate in (
+        click.option("--no-report", is_flag=True, help="Do not write report.html."),
+        click.option("--depth", metavar="SOURCE", help="Depth where the data has none: hf:NAME_OR_PATH, file.py:attr."),
+        click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[SHIFT|FAMILY]...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with sources, options and all values.")
+def shifts(names: tuple[str, ...], as_json: bool) -> None:
+    """List the shifts: name, what they change and need, and the five physical values behind severities 1 to 5."""
+    from synth.registry import catalogue, expand
+
+    wanted = {full for name in names for full in expand(name)}
+    rows = [row for row in catalogue() if not names or row["name"] in wanted]
+    if as_json:
+        import json
+
+        click.echo(json.dumps(rows, indent=2))
+        return
+    width = max(len(row["name"]) for row in rows)
+    needs_width = max(len(",".join(row["needs"]) or "-") for row in rows)
+    click.echo(
+        f"{'shift':{width}}  {'family':9}  {'changes':10}  {'needs':{needs_width}}  physical values, severity 1 to 5"
+    )
+    for row in rows:
+        values = " ".join(f"{value:g}" for value in row["values"])
+        needs = ",".join(row["needs"]) or "-"
+        unit = f" {row['unit']}" if row["unit"] else ""
+        what = f"{row['quantity']} {values}{unit}"
+        click.echo(f"{row['name']:{width}}  {row['family']:9}  {row['changes']:10}  {needs:{needs_width}}  {what}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Say what is installed, which extras, weights and system libraries are missing, and how to get them."""
+    import dataclasses
+
+    from stress.doctor import examine, healthy
+
+    findings = examine()
+    if as_json:
+        import json
+
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        _print_findings(findings)
+    if not healthy(findings):
+        ctx.exit(1)
+
+
+def _print_findings(findings: list[Any]) -> None:
+    colours = {"ok": "green", "missing": "yellow", "broken": "red", "info": "blue"}
+    group = ""
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            click.echo(click.style(f"\n{group}", bold=True))
+        mark = click.style(f"{finding.status:8}", fg=colours[finding.status])
+        click.echo(f"  {mark}{finding.name:24} {finding.detail}")
+        if finding.remedy:
+            click.echo(f"  {'':8}{'':24} -> {finding.remedy}")
+
+
+if __name__ == "__main__":
+    main(prog_name="roadproof")

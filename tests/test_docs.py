@@ -1,0 +1,48 @@
+"""Every Python example in the documentation runs, and every command it names exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"\broadproof ([a-z]+)\b((?: +(?:--?[\w-]+|[^\s`#&|]+))*)")
+
+
+def pages_with_code() -> list[Path]:
+    return [page for page in PAGES if FENCE.search(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", pages_with_code(), ids=lambda p: p.name)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for block in FENCE.findall(page.read_text(encoding="utf-8")):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_named_commands_and_options_exist(page: Path) -> None:
+    """Read the code spans and fences: a command that a page shows has to parse."""
+    text = page.read_text(encoding="utf-8")
+    code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"^```(?:bash|sh|console)?\n(.*?)^```", text, re.M | re.S)
+    for name, rest in (m.groups() for block in code for m in COMMAND.finditer(block)):
+        command = cli.main.commands.get(name)
+        assert command is not None, f"{page.name} names `roadproof {name}`, which is no command"
+        known = {option for p in command.params if isinstance(p, click.Option) for option in p.opts + p.secondary_opts}
+        unknown = {word for word in re.findall(r"--[\w-]+", rest)} - known - {"--help"}
+        assert not unknown, f"{page.name}: `roadproof {name}` has no {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
