@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from scenes.camera import Camera
@@ -12,7 +14,7 @@ Linear = NDArray[np.float32]  # (..., 3) linear radiance, 1 = white of the pictu
 
 _CODES = np.arange(256) / 255.0
 _TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
-# Inverse by table: 16-bit steps in sqrt(linear), so that every 8-bit code is met exactly and dark tones are fine.
+# Inverse by table: 14-bit steps in sqrt(linear), so that every 8-bit code is met exactly and dark tones are fine.
 _STEPS = 1 << 14
 
 
@@ -29,7 +31,7 @@ def to_linear(image: Image) -> Linear:
     >>> float(to_linear(np.full((1, 1, 3), 255, np.uint8)).max())
     1.0
     """
-    return _TO_LINEAR[image]
+    return _TO_LINEAR[image] if image.size == 0 or image.ndim < 2 else cv2.LUT(image, _TO_LINEAR).reshape(image.shape)
 
 
 def to_srgb(linear: NDArray[np.floating]) -> Image:
@@ -39,8 +41,29 @@ def to_srgb(linear: NDArray[np.floating]) -> Image:
     >>> bool((to_srgb(to_linear(codes)) == codes).all())
     True
     """
-    steps = np.sqrt(np.clip(linear, 0.0, 1.0), dtype=np.float32) * np.float32(_STEPS) + np.float32(0.5)
-    return _TO_SRGB[steps.astype(np.uint16)]
+    flat = np.ascontiguousarray(linear, np.float32).reshape(-1)
+    codes = np.empty(flat.shape, np.uint8)
+    _encode_all(flat, codes)
+    return codes.reshape(np.shape(linear))
+
+
+@njit(cache=True, inline="always")
+def decode(code):  # type: ignore[no-untyped-def]  # numba infers: uint8 -> float32
+    """For kernels: one sRGB code to linear radiance."""
+    return _TO_LINEAR[code]
+
+
+@njit(cache=True, inline="always")
+def encode(linear):  # type: ignore[no-untyped-def]  # numba infers: float32 -> uint8
+    """For kernels: linear radiance to one sRGB code, clipped."""
+    clipped = min(max(linear, np.float32(0.0)), np.float32(1.0))
+    return _TO_SRGB[int(np.sqrt(clipped) * np.float32(_STEPS) + np.float32(0.5))]
+
+
+@njit(cache=True)
+def _encode_all(linear, codes):  # type: ignore[no-untyped-def]  # numba infers: (N,) float32, (N,) uint8
+    for i in range(linear.size):
+        codes[i] = encode(linear[i])
 
 
 def luminance(linear: Linear) -> NDArray[np.float32]:

@@ -1,0 +1,171 @@
+"""The ground-plane prior: depth of a street picture from its camera, its labels and a little of its pixels.
+
+The ground is flat and level under the camera. Objects stand on it: an object has the ground's distance at the bottom
+of its box or mask. Regions of a segmentation that rise over the horizon are upright. Without labels the street is a
+corridor with walls beside it. Sky is what is bright or blue, smooth, and reaches the upper border.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from scenes.sample import Annotations, Depth, Image, Sample
+
+FAR_M = 250.0  # where the ground is taken to end; finite backdrops do not lie beyond
+WALL_M = 14.0  # lateral distance of the corridor's walls: two lanes, pavement, front gardens
+CAMERA_HEIGHT_M = 1.5
+_UPRIGHT_SHARE = 0.12  # a segment with more of its pixels over the horizon than this stands upright
+
+Mask = NDArray[np.bool_]
+
+
+def ground_plane_depth(sample: Sample) -> Depth:
+    """Return (H, W) metres along the optical axis, inf = sky, for a sample with or without camera and labels."""
+    camera = sample.camera or Camera.assumed(sample.width, sample.height)
+    ground = _ground(camera)
+    sky = sky_mask(sample.image, camera)
+    notes = sample.annotations
+    if notes.segmentation is not None:
+        depth, sky = _upright_segments(notes, ground, sky, _above(camera))
+    else:
+        depth = np.minimum(ground, _corridor(camera))
+    depth[sky] = np.inf
+    _stand_objects(depth, ground, sample)
+    return depth
+
+
+def ground_points(camera: Camera) -> tuple[Mask, Depth]:
+    """Return where a street picture most likely shows ground, (H, W) bool, and its depth there, (H, W) metres."""
+    ground = _ground(camera)
+    where = (ground < 40.0) & ~_above(camera)
+    middle = 0.5 * camera.width
+    rows, columns = np.indices(where.shape, sparse=True)
+    spread = middle * (0.35 + 0.5 * rows / max(camera.height, 1))
+    return where & (np.abs(columns + 0.5 - middle) <= spread), ground
+
+
+def _up(camera: Camera) -> tuple[NDArray[np.float64], float]:
+    """Return world up in camera coordinates (3,) and height over ground; a level 1.5 m where the pose says nothing.
+
+    A pose that is not upright, or stands under or far over the ground, is not one of a road camera.
+    """
+    up, height = camera.world_to_cam[:3, 2], float(camera.position[2])
+    if up[1] > -0.7:
+        return np.array([0.0, -1.0, 0.0]), CAMERA_HEIGHT_M
+    return up, height if 0.2 < height < 20.0 else CAMERA_HEIGHT_M
+
+
+def climb(camera: Camera) -> NDArray[np.float32]:
+    """Return (H, W) how much each ray climbs per metre of depth; 0 on the horizon."""
+    up, _ = _up(camera)
+    x = (np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
+    y = (np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]
+    rise: NDArray[np.float32] = (up[0] * x[None, :] + up[1] * y[:, None] + up[2]).astype(np.float32)
+    return rise
+
+
+def _above(camera: Camera) -> Mask:
+    above: Mask = climb(camera) >= 0
+    return above
+
+
+def _ground(camera: Camera) -> Depth:
+    """Return (H, W) depth of the plane, at most FAR_M, and FAR_M over the horizon."""
+    _, height = _up(camera)
+    descent = np.maximum(-climb(camera), height / FAR_M)
+    return (height / descent).astype(np.float32)
+
+
+def _corridor(camera: Camera) -> Depth:
+    """Return (1, W) depth of walls at both sides and of the backdrop between them."""
+    x = (np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
+    return (WALL_M / np.maximum(np.abs(x), WALL_M / FAR_M)).astype(np.float32)[None, :]
+
+
+def sky_mask(image: Image, camera: Camera) -> Mask:
+    """Return (H, W) True for smooth, bright or blue pixels over the horizon that reach the upper border."""
+    above = _above(camera)
+    rows = int(np.count_nonzero(above.any(axis=1)))
+    sky = np.zeros(above.shape, np.bool_)
+    if rows == 0:
+        return sky
+    upper = np.ascontiguousarray(image[:rows])
+    blurred = cv2.blur(upper, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    red, _, blue = (blurred[..., i].astype(np.int16) for i in range(3))
+    brightness = blurred.max(axis=2)
+    grey = cv2.cvtColor(blurred, cv2.COLOR_RGB2GRAY)
+    kernel = np.ones((3, 3), np.uint8)
+    rough = cv2.subtract(cv2.dilate(grey, kernel), cv2.erode(grey, kernel))
+    light = ((brightness > 135) & (blue > red - 25)) | ((blue > red + 12) & (brightness > 70))
+    candidate = (light & (rough < 14) & above[:rows]).astype(np.uint8)
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(candidate, connectivity=4)
+    touching = np.unique(regions[0][candidate[0] > 0])
+    big = [r for r in touching if stats[r, cv2.CC_STAT_AREA] >= 0.002 * image.shape[0] * image.shape[1]]
+    chosen = np.isin(regions, big)
+    grown = cv2.dilate(chosen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim next to what borders on it
+    sky[:rows] = grown & light & above[:rows]
+    return sky
+
+
+def _upright_segments(notes: Annotations, ground: Depth, sky: Mask, above: Mask) -> tuple[Depth, Mask]:
+    """Return depth and sky where a segmentation says what belongs together; class names are not needed."""
+    segmentation = notes.segmentation
+    assert segmentation is not None  # the one caller has looked
+    depth = ground.copy()
+    sky = sky.copy()
+    ignored = notes.segmentation_ignore
+    for value in np.unique(segmentation):
+        mask = segmentation == value
+        count = int(mask.sum())
+        if ignored is not None and ignored[mask].all():
+            mask &= ~sky
+        elif int((mask & sky).sum()) > 0.5 * count:
+            sky |= mask
+            continue
+        else:
+            sky &= ~mask
+        if int((mask & above).sum()) > _UPRIGHT_SHARE * count:
+            np.minimum(depth, np.where(mask, _foot_depth(mask, ground)[None, :], np.inf), out=depth)
+    return depth.astype(np.float32), sky
+
+
+def _foot_depth(mask: Mask, ground: Depth) -> NDArray[np.float32]:
+    """Return (W,) ground depth below the lowest pixel of a mask in each column, the nearest of its neighbourhood.
+
+    A car may hide the foot of a house, which then seems too far; its neighbours put that right.
+    """
+    height, width = mask.shape
+    lowest = height - 1 - np.argmax(mask[::-1], axis=0)
+    feet = ground[np.minimum(lowest + 1, height - 1), np.arange(width)]
+    feet = np.where(mask.any(axis=0), feet, FAR_M).astype(np.float32)[None, :]
+    reach = max(1, width // 40) * 2 + 1
+    near = cv2.erode(feet, np.ones((1, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    smooth: NDArray[np.float32] = cv2.blur(near, (reach, 1), borderType=cv2.BORDER_REPLICATE)
+    return smooth.reshape(-1)
+
+
+def _stand_objects(depth: Depth, ground: Depth, sample: Sample) -> None:
+    """Put every object at the ground's depth below its box, farthest first; those that float keep the backdrop's."""
+    notes = sample.annotations
+    height, width = depth.shape
+    placed: list[tuple[float, int]] = []
+    for i, box in enumerate(notes.boxes):
+        if box[3] <= box[1] or box[2] <= box[0]:
+            continue
+        row = int(np.clip(np.ceil(box[3]) - 1, 0, height - 1))
+        column = int(np.clip(0.5 * (box[0] + box[2]), 0, width - 1))
+        if ground[row, column] < FAR_M:
+            placed.append((float(ground[row, column]), i))
+    for metres, i in sorted(placed, reverse=True):
+        x1, y1, x2, y2 = notes.boxes[i]
+        window = slice(max(int(y1), 0), int(np.ceil(y2))), slice(max(int(x1), 0), int(np.ceil(x2)))
+        inside = depth[window]
+        if notes.masks is not None:
+            inside[notes.masks[i][window]] = metres
+        elif sample.instances is not None:
+            inside[sample.instances[window] == notes.instance_ids[i]] = metres
+        else:
+            np.minimum(inside, metres, out=inside)

@@ -1,0 +1,109 @@
+"""Linear motion blur: light is averaged along a line while the shutter is open, in linear radiance.
+
+The length is an angle, so that it means the same for every resolution and lens: pixels = focal length x tan(angle).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numba import njit
+
+from scenes.errors import InputError
+from scenes.sample import Image, Sample
+from synth.radiometry import decode, encode
+from synth.random import Rng
+from synth.registry import register
+from synth.shift import Change, Family, Need, SeverityTable
+
+
+@dataclass(frozen=True)
+class MotionBlurParams:
+    """One drawn blur: angle that the camera turned while exposing, and its direction in the picture (0 = along x)."""
+
+    turned_rad: float
+    direction_rad: float
+
+
+@register
+@dataclass(frozen=True)
+class MotionBlur:
+    """Blur of a camera that turns while the shutter is open."""
+
+    name: ClassVar[str] = "sensor/motion_blur"
+    family: ClassVar[Family] = "sensor"
+    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
+    changes: ClassVar[Change] = "appearance"
+    table: ClassVar[SeverityTable] = SeverityTable(
+        "angle turned while exposing",
+        "deg",
+        (0.3, 0.6, 1.0, 1.6, 2.5),
+        "rate x exposure: 60 deg/s, a sharp turn or a pothole, over 5, 10, 17, 27 and 42 ms, daylight to night exposures",
+    )
+    params_type: ClassVar[type[MotionBlurParams]] = MotionBlurParams
+
+    def draw(self, sample: Sample, severity: float, rng: Rng) -> MotionBlurParams:
+        # Cars yaw more than they pitch: directions gather around the horizontal.
+        direction = math.radians(25.0) * rng.normal()
+        return MotionBlurParams(turned_rad=math.radians(self.table.at(severity)), direction_rad=direction)
+
+    def apply(self, sample: Sample, params: MotionBlurParams) -> Sample:
+        if sample.camera is None:
+            raise InputError(f"{self.name} needs a camera; sample {sample.sample_id!r} has none: complete it first")
+        length_px = 1.0 + float(sample.camera.K[0, 0]) * math.tan(params.turned_rad)
+        return replace(sample, image=blur_along(sample.image, length_px, params.direction_rad))
+
+
+def blur_along(image: Image, length_px: float, direction_rad: float) -> Image:
+    """Average linear light over a line of `length_px` pixels through each pixel; the border is continued.
+
+    image: (H, W, 3). A running sum along digital lines costs the same for every length.
+    """
+    dx, dy = math.cos(direction_rad), math.sin(direction_rad)
+    steep = abs(dy) > abs(dx)
+    major = max(abs(dx), abs(dy))
+    slope = (dx / dy) if steep else (dy / dx)
+    # A step along the line moves `major` pixels along the axis that is walked.
+    half = 0.5 * (max(length_px, 1.0) * major - 1.0) if length_px * major > 1.0 else 0.0
+    out = np.empty_like(image, order="C")
+    source = np.ascontiguousarray(image)
+    if steep:
+        _blur(source.transpose(1, 0, 2), np.float32(half), slope, out.transpose(1, 0, 2))
+    else:
+        _blur(source, np.float32(half), slope, out)
+    return out
+
+
+@njit(cache=True)
+def _blur(image, half, slope, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Blur rows of (R, C, 3) along lines row = start + round(slope x column), 2 half + 1 columns long."""
+    rows, columns = image.shape[0], image.shape[1]
+    whole = int(half)
+    end = half - np.float32(whole)
+    scale = np.float32(1.0) / (np.float32(2.0) * half + np.float32(1.0))
+    offset = np.empty(columns, np.int64)
+    for x in range(columns):
+        offset[x] = int(np.rint(slope * x))
+    low, high = offset.min(), offset.max()
+    line = np.empty((columns + 2 * whole + 2, 3), np.float32)
+    pad = whole + 1
+    for start in range(-high, rows - low):
+        for x in range(-pad, columns + pad):
+            column = min(max(x, 0), columns - 1)
+            row = min(max(start + int(np.rint(slope * x)), 0), rows - 1)
+            for c in range(3):
+                line[x + pad, c] = decode(image[row, column, c])
+        for c in range(3):
+            total = np.float32(0.0)
+            for k in range(pad - whole, pad + whole + 1):
+                total += line[k, c]
+            for x in range(columns):
+                row = start + offset[x]
+                k = x + pad
+                if 0 <= row < rows:
+                    out[row, x, c] = encode((total + end * (line[k - whole - 1, c] + line[k + whole + 1, c])) * scale)
+                if x + 1 < columns:
+                    total += line[k + whole + 1, c] - line[k - whole, c]
