@@ -1,0 +1,232 @@
+"""Occluders that grow: each is a field that says in which order its pixels appear.
+
+`order` (h, w): a pixel belongs to the occluder of size t where order <= t, so any wanted share of an object is reached
+by one quantile, exactly, and a larger occluder contains the smaller one. Unit: about a pixel, so that edges are
+smoothed over one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.noise import Field, smooth_noise
+from synth.radiometry import Linear
+from synth.random import Rng
+
+KINDS = ("pole", "foliage", "plate", "dirt")
+
+
+@dataclass(frozen=True, eq=False)
+class Occluder:
+    """Where an occluder may stand and what it looks like.
+
+    window: x1 y1 x2 y2 whole pixels of the frame
+    order:  (h, w) float32, see above; inf = never
+    paint:  maps the size t to its reflected light (h, w, 3) linear, under white light of level 1
+    soft_px: width of its edge; opacity: of its middle
+    shadow: (x, y, half width) in the frame where it meets the ground, per unit of t; None = does not stand
+    on_lens: nearer than everything
+    """
+
+    window: tuple[int, int, int, int]
+    order: Field
+    paint: Callable[[float], Linear]
+    soft_px: float = 1.0
+    opacity: float = 1.0
+    on_lens: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """The object to hide and where the ground in front of it is.
+
+    window: of the object; ground_row: frame row where something in front of it stands; size: (H, W) of the frame
+    """
+
+    window: tuple[int, int, int, int]
+    ground_row: float
+    size: tuple[int, int]
+
+    @property
+    def width(self) -> int:
+        return self.window[2] - self.window[0]
+
+    @property
+    def height(self) -> int:
+        return self.window[3] - self.window[1]
+
+    def around(self, left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
+        """Return the object's window widened by shares of its size, inside the frame."""
+        x1, y1, x2, y2 = self.window
+        w, h = self.width, self.height
+        return (
+            max(0, int(x1 - left * w)),
+            max(0, int(y1 - top * h)),
+            min(self.size[1], int(np.ceil(x2 + right * w))),
+            min(self.size[0], int(np.ceil(y2 + bottom * h))),
+        )
+
+
+def grow(kind: str, place: Place, seed: int) -> Occluder:
+    """Return an occluder of a kind in front of an object."""
+    makers = {"pole": _pole, "foliage": _foliage, "plate": _plate, "dirt": _dirt}
+    return makers[kind](place, seed)
+
+
+def _grid(window: tuple[int, int, int, int]) -> tuple[Field, Field]:
+    """Return x (1, w) and y (h, 1) of pixel centres."""
+    x1, y1, x2, y2 = window
+    return (np.arange(x1, x2, dtype=np.float32) + 0.5)[None, :], (np.arange(y1, y2, dtype=np.float32) + 0.5)[:, None]
+
+
+def _pole(place: Place, seed: int) -> Occluder:
+    """Posts of concrete, steel or wood from the ground to above the frame, slightly out of plumb."""
+    rng = Rng(seed, "pole")
+    count = max(1, min(5, round(place.width / max(1, place.height) / 0.9)))
+    x1, _, x2, _ = place.window
+    margin = 0.55 / count
+    window = (*place.around(margin, 0, margin, 0)[:1], 0, place.around(margin, 0, margin, 0)[2], _row(place))
+    x, y = _grid(window)
+    order = np.full((window[3] - window[1], window[2] - window[0]), np.inf, np.float32)
+    across = np.zeros_like(order)
+    for number in range(count):
+        middle = x1 + (x2 - x1) * (number + 0.5 + rng.uniform(-0.22, 0.22)) / count
+        lean = rng.uniform(0.004, 0.02) * (1 if rng.uniform() < 0.5 else -1)
+        offset = x - middle - lean * (place.ground_row - y)
+        nearer = np.abs(offset) < order
+        across = np.where(nearer, offset, across)
+        order = np.where(nearer, np.abs(offset), order)
+    colour = rng.choice(((0.32, 0.31, 0.29), (0.22, 0.23, 0.24), (0.16, 0.11, 0.07), (0.40, 0.39, 0.36)))
+    light_from = rng.uniform(-0.8, 0.8)
+    grain = 1 + 0.13 * smooth_noise(seed, *order.shape, cell_px=max(4.0, 0.2 * place.height), octaves=4, gain=0.7)
+
+    def paint(t: float) -> Linear:
+        side = np.clip(across / max(t, 0.5), -1, 1)
+        lambert = np.clip(np.sqrt(1 - side**2) * np.cos(light_from) + side * np.sin(light_from), 0, 1)
+        return ((0.35 + 0.75 * lambert) * grain)[..., None] * np.array(colour, np.float32)
+
+    return Occluder(window, order, paint)
+
+
+def _row(place: Place) -> int:
+    """Return the frame row (half-open end) on which an occluder stands."""
+    return int(np.clip(np.ceil(place.ground_row), place.window[3], place.size[0]))
+
+
+def _plate(place: Place, seed: int) -> Occluder:
+    """A construction board that stands on the ground: striped red and white, or plain boarding."""
+    rng = Rng(seed, "plate")
+    x1, _, x2, y2 = place.window
+    wide = place.around(0.35, 0.25, 0.35, 0)
+    window = (*wide[:3], _row(place))
+    x, y = _grid(window)
+    middle = 0.5 * (x1 + x2) + rng.uniform(-0.25, 0.25) * place.width
+    foot = float(y2)  # what stands below the object's lower edge belongs to the board but hides nothing of it
+    tilt = rng.uniform(-0.02, 0.02)
+    u = (x - middle + tilt * (y - foot)) / (0.5 * place.width)
+    v = (foot - y + tilt * (x - middle)) / place.height
+    order = np.maximum(np.abs(u), v).astype(np.float32) * np.float32(0.5 * (0.5 * place.width + place.height))
+    striped = rng.uniform() < 0.6
+    plain = rng.choice(((0.33, 0.24, 0.14), (0.25, 0.27, 0.28), (0.06, 0.14, 0.25), (0.42, 0.36, 0.10)))
+    period = max(5.0, 0.22 * place.height)
+    phase = rng.uniform()
+    stripes = (np.mod((x + y) / period + phase, 1.0) < 0.5)[..., None]
+    grain = 1 + 0.09 * smooth_noise(seed, *order.shape, cell_px=max(4.0, 0.3 * place.height), octaves=4)
+
+    def paint(t: float) -> Linear:
+        base = np.where(stripes, np.float32([0.45, 0.03, 0.03]), np.float32([0.62, 0.61, 0.58])) if striped else plain
+        rim = np.where(order > t - max(1.0, 0.03 * place.height), 0.55, 1.0)
+        return ((grain * rim)[..., None] * np.asarray(base, np.float32)).astype(np.float32)
+
+    return Occluder(window, order, paint)
+
+
+def _foliage(place: Place, seed: int) -> Occluder:
+    """Leaves of a bush from below or of a branch from above, drawn leaf by leaf."""
+    rng = Rng(seed, "foliage")
+    bush = rng.uniform() < 0.5
+    corner = rng.uniform(-0.35, 1.35)
+    window = place.around(0.4, 0.1, 0.4, 0) if bush else place.around(0.35, 0.6, 0.35, 0.15)
+    if bush:
+        window = (*window[:3], _row(place))
+    h, w = window[3] - window[1], window[2] - window[0]
+    length = max(2.2, 0.055 * np.sqrt(place.width * place.height))
+    count = int(np.clip(3.2 * h * w / (0.45 * length**2), 20, 6000))
+    spots = Rng(seed, "leaves").uniforms(count, 6)
+    px, py = spots[:, 0] * w, spots[:, 1] * h
+    anchor_x = place.window[0] + corner * place.width - window[0]
+    anchor_y = h if bush else -0.1 * h
+    uneven = smooth_noise(seed, h, w, cell_px=max(3.0, 0.3 * place.height))[
+        np.minimum(py.astype(int), h - 1), np.minimum(px.astype(int), w - 1)
+    ]
+    distance = np.hypot((px - anchor_x) * 0.8, py - anchor_y) + 0.16 * place.height * uneven
+    ranks = np.argsort(np.argsort(distance, kind="stable"), kind="stable")
+    order = _draw_leaves(h, w, spots, ranks, length, reverse=True)
+    order[order < 0] = count + cv2.distanceTransform((order < 0).astype(np.uint8), cv2.DIST_L1, 3)[order < 0]
+    tone = np.clip(0.35 + 0.75 * spots[:, 3] ** 1.5, 0, 1)
+    hue = spots[:, 4:5]
+    colours = tone[:, None] * ((1 - hue) * np.array([[0.045, 0.11, 0.02]]) + hue * np.array([[0.12, 0.17, 0.035]]))
+
+    def paint(t: float) -> Linear:
+        top = _draw_leaves(h, w, spots, ranks, length, reverse=False, up_to=int(t))
+        found = top >= 0
+        by_rank = np.empty((count, 3), np.float32)
+        by_rank[ranks] = colours
+        picture = np.full((h, w, 3), (0.012, 0.022, 0.006), np.float32)
+        picture[found] = by_rank[top[found].astype(int)]
+        return picture
+
+    return Occluder(window, order, paint)
+
+
+def _draw_leaves(
+    h: int, w: int, spots: NDArray[np.float64], ranks: NDArray[np.int64], length: float, *, reverse: bool, up_to: int = 1 << 30
+) -> Field:
+    """Return (h, w) the rank of the leaf on top, -1 where there is none; reverse = the lowest rank lies on top."""
+    canvas = np.full((h, w), -1, np.float32)
+    which = np.argsort(ranks, kind="stable")
+    which = which[: up_to + 1]
+    for leaf in which[::-1] if reverse else which:
+        size = length * (0.7 + 0.6 * spots[leaf, 5])
+        axes = (max(1, round(0.5 * size * 8)), max(1, round(0.24 * size * 8)))
+        centre = (round(spots[leaf, 0] * w * 8), round(spots[leaf, 1] * h * 8))
+        points = _leaf(centre, axes, spots[leaf, 2] * 2 * np.pi)
+        cv2.fillConvexPoly(canvas, points, float(ranks[leaf]), lineType=cv2.LINE_8, shift=3)
+    return canvas
+
+
+_ANGLES = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+_OUTLINE = np.stack([np.cos(_ANGLES), np.sign(np.sin(_ANGLES)) * np.abs(np.sin(_ANGLES)) ** 1.3], axis=1)
+
+
+def _leaf(centre: tuple[int, int], axes: tuple[int, int], angle: float) -> NDArray[np.int32]:
+    """Return the outline of a pointed leaf in eighths of a pixel."""
+    c, s = np.cos(angle), np.sin(angle)
+    outline = (_OUTLINE * axes) @ np.array([[c, s], [-s, c]]) + centre
+    return np.rint(outline).astype(np.int32)
+
+
+def _dirt(place: Place, seed: int) -> Occluder:
+    """Mud on the lens or windscreen: out of focus, so its edge is wide."""
+    window = place.around(0.3, 0.3, 0.3, 0.3)
+    x, y = _grid(window)
+    rng = Rng(seed, "dirt")
+    x1, y1, x2, y2 = place.window
+    cx, cy = rng.uniform(0.3, 0.7) * (x2 - x1) + x1, rng.uniform(0.3, 0.7) * (y2 - y1) + y1
+    size = 0.5 * np.sqrt(place.width * place.height)
+    shape = (window[3] - window[1], window[2] - window[0])
+    blobs = smooth_noise(seed, *shape, cell_px=max(3.0, 0.5 * size), octaves=4)
+    distance = np.hypot((x - cx) * place.height / place.width, y - cy) * np.sqrt(place.width / place.height)
+    order = (distance + 0.9 * size * blobs).astype(np.float32)
+    colour = np.array(rng.choice(((0.10, 0.07, 0.045), (0.07, 0.06, 0.05), (0.16, 0.12, 0.08))), np.float32)
+    shade = 1 + 0.25 * smooth_noise(seed + 1, *shape, cell_px=max(3.0, 0.4 * size))
+
+    def paint(_: float) -> Linear:
+        return (shade[..., None] * colour).astype(np.float32)
+
+    return Occluder(window, order, paint, soft_px=max(1.0, 0.05 * size), opacity=0.97, on_lens=True)
