@@ -60,7 +60,11 @@ def test_help_takes_at_most_four_times_a_bare_import_of_click() -> None:
         probe = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)"
         probe += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)"
         runs = [
-            float(subprocess.run([sys.executable, "-c", probe, sys.executable, *code], capture_output=True, text=True, check=True).stdout)
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", probe, sys.executable, *code], capture_output=True, text=True, check=True
+                ).stdout
+            )
             for _ in range(5)
         ]
         return min(runs)

@@ -41,10 +41,12 @@ def guess_layers(module: nn.Module) -> list[str]:
     """
     from torch import nn
 
-    convolutions = [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
+    convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
     norms = [name for name, layer in module.named_modules() if isinstance(layer, nn.LayerNorm)]
-    # The very last convolution is often the classifier itself (1x1 to the classes); its input layer comes first.
-    return [*convolutions[-2::-1][:4], *convolutions[-1:], *norms[::-1][:4]]
+    # A last convolution of 1x1 is most often the classifier itself: what feeds it comes first.
+    spatial = [name for name, layer in convolutions if layer.kernel_size != (1, 1)]
+    pointwise = [name for name, layer in convolutions if layer.kernel_size == (1, 1)]
+    return [*spatial[:-4:-1], *norms[:-4:-1], *pointwise[:-4:-1]]
 
 
 @contextmanager
