@@ -56,18 +56,12 @@ def test_only_the_command_line_prints() -> None:
 
 
 def test_help_takes_at_most_four_times_a_bare_import_of_click() -> None:
+    probe = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)"
+    probe += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)"
+
     def cpu_seconds(*code: str) -> float:
-        probe = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)"
-        probe += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)"
-        runs = [
-            float(
-                subprocess.run(
-                    [sys.executable, "-c", probe, sys.executable, *code], capture_output=True, text=True, check=True
-                ).stdout
-            )
-            for _ in range(5)
-        ]
-        return min(runs)
+        command = [sys.executable, "-c", probe, sys.executable, *code]
+        return min(float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(5))
 
     assert cpu_seconds(str(ROOT / "cli.py"), "--help") <= 4 * cpu_seconds("-c", "import click")
 

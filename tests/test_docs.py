@@ -37,7 +37,7 @@ def test_named_commands_and_options_exist(page: Path) -> None:
         command = cli.main.commands.get(name)
         assert command is not None, f"{page.name} names `roadproof {name}`, which is no command"
         known = {option for p in command.params if isinstance(p, click.Option) for option in p.opts + p.secondary_opts}
-        unknown = {word for word in re.findall(r"--[\w-]+", rest)} - known - {"--help"}
+        unknown = set(re.findall(r"--[\w-]+", rest)) - known - {"--help"}
         assert not unknown, f"{page.name}: `roadproof {name}` has no {unknown}"
 
 
