@@ -58,7 +58,8 @@ def airlight_of(image: Image) -> tuple[float, float, float]:
     level = luminance(linear)
     brightest = linear[np.argsort(level, kind="stable")[-max(1, int(_BRIGHTEST_SHARE * len(level))) :]].mean(axis=0)
     grey = float(luminance(brightest))
-    strength = min(max(grey, 0.02), 0.72)  # 0.72 is sRGB 220: fog banks are light grey, not paper white
+    # Air scatters the light of the whole sky and of the sun, more than a clear blue sky sends. 0.72 is sRGB 220: light grey, not white.
+    strength = min(max(1.3 * grey, 0.02), 0.72)
     colour = strength * (0.75 + 0.25 * brightest / max(grey, 1e-4))
     return float(colour[0]), float(colour[1]), float(colour[2])
 

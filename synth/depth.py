@@ -19,7 +19,7 @@ from scenes.camera import Camera
 from scenes.errors import InputError, did_you_mean
 from scenes.plugins import load_attribute, looks_like_attribute
 from scenes.sample import Depth, Image, Sample
-from synth.ground import FAR_M, ground_plane_depth, ground_points, sky_mask
+from synth.ground import FAR_M, ground_plane_depth, ground_points, push_pull, sky_mask
 
 DepthSource = Callable[[Sample], Depth]
 
@@ -73,27 +73,12 @@ def fill_depth(sample: Sample) -> Depth:
     sky = (np.isinf(prior) | np.isposinf(measured)) & ~known
     base = np.minimum(prior, FAR_M)
     ratio = np.where(known, np.log(np.where(known, measured, 1.0) / base), 0.0).astype(np.float32)
-    smooth = _push_pull(ratio, known.astype(np.float32))
+    smooth = push_pull(ratio, known.astype(np.float32))
     grey = cv2.cvtColor(np.ascontiguousarray(sample.image), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
     smooth = _guided(grey, smooth, radius=max(2, sample.width // 200))
     filled = np.clip(base * np.exp(np.clip(smooth, -4.0, 2.0)), NEAREST_M, 2.0 * FAR_M)
     filled = np.where(sky, np.inf, filled)
     return np.where(np.isnan(measured), filled, measured).astype(np.float32)
-
-
-def _push_pull(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill the pixels of weight 0 from the nearest scale on which something is known (H, W)."""
-    height, width = values.shape
-    if weights.min() >= 1 or height * width <= 4:
-        mean = float((values * weights).sum() / max(float(weights.sum()), 1e-6))
-        return np.where(weights > 0, values, np.float32(mean))
-    half = ((width + 1) // 2, (height + 1) // 2)
-    weight = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(values * weights, half, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
-    coarse = _push_pull(coarse, np.minimum(weight * 4.0, 1.0))
-    fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    mixed: NDArray[np.float32] = weights * values + (1.0 - weights) * fine
-    return mixed
 
 
 def _guided(guide: NDArray[np.float32], values: NDArray[np.float32], *, radius: int) -> NDArray[np.float32]:

@@ -18,6 +18,8 @@ FAR_M = 250.0  # where the ground is taken to end; finite backdrops do not lie b
 WALL_M = 14.0  # lateral distance of the corridor's walls: two lanes, pavement, front gardens
 CAMERA_HEIGHT_M = 1.5
 _UPRIGHT_SHARE = 0.12  # a segment with more of its pixels over the horizon than this stands upright
+_SPECK_SHARE = 0.0002  # smaller parts of a segmentation are not looked at
+_STANDS_IF_WIDER = 2.0  # so many times wider, in metres, at its far end than at its near one
 
 Mask = NDArray[np.bool_]
 
@@ -29,7 +31,7 @@ def ground_plane_depth(sample: Sample) -> Depth:
     sky = sky_mask(sample.image, camera)
     notes = sample.annotations
     if notes.segmentation is not None:
-        depth, sky = _upright_segments(notes, ground, sky, _above(camera))
+        depth, sky = _upright_segments(notes, camera, ground, sky)
     else:
         depth = np.minimum(ground, _corridor(camera))
     depth[sky] = np.inf
@@ -110,41 +112,96 @@ def sky_mask(image: Image, camera: Camera) -> Mask:
     return sky
 
 
-def _upright_segments(notes: Annotations, ground: Depth, sky: Mask, above: Mask) -> tuple[Depth, Mask]:
+def _upright_segments(notes: Annotations, camera: Camera, ground: Depth, sky: Mask) -> tuple[Depth, Mask]:
     """Return depth and sky where a segmentation says what belongs together; class names are not needed."""
     segmentation = notes.segmentation
     assert segmentation is not None  # the one caller has looked
-    depth = ground.copy()
     sky = sky.copy()
     ignored = notes.segmentation_ignore
+    above = _above(camera)
+    upright: list[Mask] = []
     for value in np.unique(segmentation):
         mask = segmentation == value
-        count = int(mask.sum())
+        count = np.count_nonzero(mask)
         if ignored is not None and ignored[mask].all():
             mask &= ~sky
-        elif int((mask & sky).sum()) > 0.5 * count:
+        elif np.count_nonzero(mask & sky) > 0.5 * count:
             sky |= mask
             continue
         else:
             sky &= ~mask
-        if int((mask & above).sum()) > _UPRIGHT_SHARE * count:
-            np.minimum(depth, np.where(mask, _foot_depth(mask, ground)[None, :], np.inf), out=depth)
-    return depth.astype(np.float32), sky
+        if np.count_nonzero(mask & above) > _UPRIGHT_SHARE * count:
+            upright.extend(_parts(mask))
+        else:
+            upright.extend(part for part in _parts(mask) if _stands(part, ground))
+    flat = np.logical_not(sky | np.any(upright, axis=0)) if upright else ~sky
+    depth = np.where(flat, np.minimum(ground, FAR_M), np.nan).astype(np.float32)
+    for mask in upright:
+        feet = _foot_depth(mask, flat, ground)
+        if feet is not None:
+            depth = np.where(mask, feet[None, :], depth)
+    unknown = np.isnan(depth) & ~sky
+    if unknown.any():  # nothing of it is seen to stand on the ground: as far as what is next to it
+        known = (np.isfinite(depth) & ~sky).astype(np.float32)
+        near = np.exp(push_pull(np.where(known > 0, np.log(np.where(known > 0, depth, 1.0)), 0.0).astype(np.float32), known))
+        depth = np.where(unknown, near, depth)
+    return np.where(flat, depth, np.minimum(depth, _corridor(camera) * 1.5)).astype(np.float32), sky
 
 
-def _foot_depth(mask: Mask, ground: Depth) -> NDArray[np.float32]:
-    """Return (W,) ground depth below the lowest pixel of a mask in each column, the nearest of its neighbourhood.
+def _parts(mask: Mask) -> list[Mask]:
+    """Return the connected parts of a mask, without specks."""
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return [regions == number for number in 1 + np.flatnonzero(areas >= _SPECK_SHARE * mask.size)]
 
-    A car may hide the foot of a house, which then seems too far; its neighbours put that right.
+
+def _stands(part: Mask, ground: Depth) -> bool:
+    """Tell whether a connected part cannot lie on the ground.
+
+    What lies there gets narrower towards the horizon. A part that keeps its width in the picture would be several
+    times as wide, in metres, at its far end: it stands. Parts cut by the lower border are taken to lie.
+    """
+    rows = np.flatnonzero(part.any(axis=1))
+    if len(rows) < 4 or rows[-1] == part.shape[0] - 1:
+        return False
+    window = slice(rows[0], rows[-1] + 1)
+    widths = np.count_nonzero(part[window], axis=1) * ground[window].mean(axis=1)
+    quarter = len(widths) // 4
+    return bool(widths[:quarter].mean() > _STANDS_IF_WIDER * widths[-quarter:].mean())
+
+
+def _foot_depth(mask: Mask, flat: Mask, ground: Depth) -> NDArray[np.float32] | None:
+    """Return (W,) depth at which a mask stands on flat ground; columns whose foot is hidden follow their neighbours.
+
+    None where no column of it is seen to touch the ground.
     """
     height, width = mask.shape
+    columns = np.arange(width)
     lowest = height - 1 - np.argmax(mask[::-1], axis=0)
-    feet = ground[np.minimum(lowest + 1, height - 1), np.arange(width)]
-    feet = np.where(mask.any(axis=0), feet, FAR_M).astype(np.float32)[None, :]
-    reach = max(1, width // 40) * 2 + 1
-    near = cv2.erode(feet, np.ones((1, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    smooth: NDArray[np.float32] = cv2.blur(near, (reach, 1), borderType=cv2.BORDER_REPLICATE)
-    return smooth.reshape(-1)
+    below = np.minimum(lowest + 1, height - 1)
+    stands = mask.any(axis=0) & (flat[below, columns] | (lowest == height - 1)) & (ground[below, columns] < FAR_M)
+    if not stands.any():
+        return None
+    feet = np.interp(columns, columns[stands], np.log(ground[below, columns][stands]))
+    reach = 2 * max(1, width // 80) + 1
+    smooth = cv2.blur(feet.astype(np.float32)[None, :], (reach, 1), borderType=cv2.BORDER_REPLICATE)
+    depth: NDArray[np.float32] = np.exp(smooth).reshape(-1)
+    return depth
+
+
+def push_pull(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill pixels of weight 0 from the nearest scale on which something is known; values, weights (H, W)."""
+    height, width = values.shape
+    if weights.min() >= 1 or height * width <= 4:
+        mean = float((values * weights).sum() / max(float(weights.sum()), 1e-6))
+        return np.where(weights > 0, values, np.float32(mean))
+    half = ((width + 1) // 2, (height + 1) // 2)
+    weight = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(values * weights, half, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
+    coarse = push_pull(coarse, np.minimum(weight * 4.0, 1.0))
+    fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    mixed: NDArray[np.float32] = weights * values + (1.0 - weights) * fine
+    return mixed
 
 
 def _stand_objects(depth: Depth, ground: Depth, sample: Sample) -> None:

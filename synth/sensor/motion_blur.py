@@ -40,8 +40,8 @@ class MotionBlur:
     table: ClassVar[SeverityTable] = SeverityTable(
         "angle turned while exposing",
         "deg",
-        (0.3, 0.6, 1.0, 1.6, 2.5),
-        "rate x exposure: 60 deg/s, a sharp turn or a pothole, over 5, 10, 17, 27 and 42 ms, daylight to night exposures",
+        (0.4, 0.8, 1.3, 2.0, 3.0),
+        "rate x exposure: 60 deg/s, a sharp turn or a pothole, over 7, 13, 22, 33 and 50 ms, daylight to night exposures",
     )
     params_type: ClassVar[type[MotionBlurParams]] = MotionBlurParams
 
@@ -79,31 +79,46 @@ def blur_along(image: Image, length_px: float, direction_rad: float) -> Image:
 
 @njit(cache=True)
 def _blur(image, half, slope, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Blur rows of (R, C, 3) along lines row = start + round(slope x column), 2 half + 1 columns long."""
+    """Blur (R, C, 3) along lines row = start + slope x column, 2 half + 1 columns long.
+
+    A line is read and written between rows by linear interpolation, so that it shows no steps.
+    """
     rows, columns = image.shape[0], image.shape[1]
     whole = int(half)
     end = half - np.float32(whole)
     scale = np.float32(1.0) / (np.float32(2.0) * half + np.float32(1.0))
-    offset = np.empty(columns, np.int64)
-    for x in range(columns):
-        offset[x] = int(np.rint(slope * x))
-    low, high = offset.min(), offset.max()
-    line = np.empty((columns + 2 * whole + 2, 3), np.float32)
     pad = whole + 1
-    for start in range(-high, rows - low):
-        for x in range(-pad, columns + pad):
-            column = min(max(x, 0), columns - 1)
-            row = min(max(start + int(np.rint(slope * x)), 0), rows - 1)
-            for c in range(3):
-                line[x + pad, c] = decode(image[row, column, c])
+    line = np.empty((columns + 2 * pad, 3), np.float32)
+    before, after = np.zeros((columns, 3), np.float32), np.zeros((columns, 3), np.float32)
+    drop = slope * (columns - 1)
+    first, last = int(np.floor(-max(drop, 0.0))), int(np.ceil(rows - 1 - min(drop, 0.0)))
+    for start in range(first, last + 2):
+        for k in range(columns + 2 * pad):
+            _read(image, min(max(k - pad, 0), columns - 1), start + slope * (k - pad), line[k])
         for c in range(3):
             total = np.float32(0.0)
             for k in range(pad - whole, pad + whole + 1):
                 total += line[k, c]
             for x in range(columns):
-                row = start + offset[x]
                 k = x + pad
-                if 0 <= row < rows:
-                    out[row, x, c] = encode((total + end * (line[k - whole - 1, c] + line[k + whole + 1, c])) * scale)
+                after[x, c] = (total + end * (line[k - whole - 1, c] + line[k + whole + 1, c])) * scale
                 if x + 1 < columns:
                     total += line[k + whole + 1, c] - line[k - whole, c]
+        for x in range(columns):
+            row = int(np.ceil(start - 1 + slope * x))
+            if 0 <= row < rows:
+                part = np.float32(row - slope * x - (start - 1))
+                for c in range(3):
+                    out[row, x, c] = encode(before[x, c] + part * (after[x, c] - before[x, c]))
+        before, after = after, before
+
+
+@njit(cache=True, inline="always")
+def _read(image, column, row, pixel):  # type: ignore[no-untyped-def]  # numba infers
+    """Read linear light (3,) at a whole column and a row between rows; the border is continued."""
+    upper = int(np.floor(row))
+    part = np.float32(row - upper)
+    high, low = min(max(upper, 0), image.shape[0] - 1), min(max(upper + 1, 0), image.shape[0] - 1)
+    for c in range(3):
+        light = decode(image[high, column, c])
+        pixel[c] = light + part * (decode(image[low, column, c]) - light)
