@@ -1,0 +1,130 @@
+"""Warp a whole frame: picture, masks, boxes, segmentation, depth and visibility move together.
+
+A warp is given twice: backwards as a map (where does each new pixel come from), and forwards for points (where does a
+box edge go), because boxes without masks and amodal boxes, which leave the frame, have no pixels to follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from scenes.sample import Annotations, Boxes, Sample
+from synth.noise import Field
+from synth.regions import Mask, ignore_value, object_region
+from synth.relabel import boxes_of_masks, note_visible
+
+Points = NDArray[np.float64]  # (K, 2) pixels, x y
+_PER_EDGE = 9  # points along a box edge: enough for the bend of any lens
+
+
+@dataclass(frozen=True, eq=False)
+class Warp:
+    """x, y: (H, W) float32 where each new pixel's centre comes from, pixels of the old frame, centres at halves;
+    forward: old points (K, 2) to new ones; known: (H, W) new pixels that show the old frame, None = all."""
+
+    x: Field
+    y: Field
+    forward: Callable[[Points], Points]
+    known: Mask | None = None
+
+
+def warp_frame(sample: Sample, warp: Warp, *, camera: Camera | None = None) -> Sample:
+    """Return the warped frame; `camera` is the one that would have taken it."""
+    image = cv2.remap(sample.image, warp.x - 0.5, warp.y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    index = flat_index(warp.x, warp.y)
+    instances = None if sample.instances is None else pull(sample.instances, index, warp.known, 0)
+    depth = None if sample.depth is None else pull(sample.depth, index, warp.known, np.nan)
+    annotations, fractions = _warp_annotations(sample, warp, index)
+    result = replace(
+        sample, image=image, annotations=annotations, depth=depth, instances=instances, camera=camera or sample.camera
+    )
+    return note_visible(result, fractions)
+
+
+def flat_index(x: Field, y: Field) -> NDArray[np.intp]:
+    """Return (H, W) flat indices of the pixels that hold the points x, y, clamped to the frame."""
+    height, width = x.shape
+    columns = np.clip(x, 0, width - 1).astype(np.intp)
+    index: NDArray[np.intp] = np.clip(y, 0, height - 1).astype(np.intp) * width + columns
+    return index
+
+
+def pull(array: NDArray[Any], index: NDArray[np.intp], known: Mask | None, unknown: Any) -> NDArray[Any]:
+    """Return array (H, W) at flat indices, nearest neighbour, and `unknown` where nothing is known."""
+    taken = np.take(array, index)
+    if known is not None:
+        taken[~known] = unknown
+    return taken
+
+
+def _warp_annotations(sample: Sample, warp: Warp, index: NDArray[np.intp]) -> tuple[Annotations, dict[int, float]]:
+    old = sample.annotations
+    n, frame = len(old), (sample.width, sample.height)
+    segmentation = old.segmentation
+    if segmentation is not None:
+        segmentation = pull(segmentation, index, warp.known, ignore_value(old))
+    masks = None if old.masks is None else warp_masks(old.masks, warp, index)
+    boxes = boxes_of_masks(masks) if masks is not None else clip_boxes(forward_boxes(old.boxes, warp.forward), frame)
+    amodal = None if old.boxes_amodal is None else forward_boxes(old.boxes_amodal, warp.forward)
+    inside = np.array([_share_inside(sample, row, warp.forward) for row in range(n)], np.float32)
+    inside[(boxes[:, 2:] <= boxes[:, :2]).any(axis=1)] = 0.0
+    visibility = None if old.visibility is None else old.visibility * inside
+    fractions = {int(i): float(f) for i, f in zip(old.instance_ids, inside, strict=True) if f < 1.0}
+    notes = replace(
+        old, boxes=boxes, boxes_amodal=amodal, masks=masks, segmentation=segmentation, visibility=visibility
+    )
+    return notes, fractions
+
+
+def warp_masks(masks: Mask, warp: Warp, index: NDArray[np.intp]) -> Mask:
+    """Return (N, H, W) masks at the flat indices, each only where it can be."""
+    out = np.zeros_like(masks)
+    for row, mask in enumerate(masks):
+        if mask.any():
+            out[row] = pull(mask, index, warp.known, False)
+    return out
+
+
+def forward_boxes(boxes: Boxes, forward: Callable[[Points], Points]) -> Boxes:
+    """Return the boxes around where the edges of boxes (N, 4) go; empty boxes stay empty."""
+    if not len(boxes):
+        return boxes
+    step = np.linspace(0.0, 1.0, _PER_EDGE)
+    zero, one = np.zeros(_PER_EDGE), np.ones(_PER_EDGE)
+    unit_x = np.concatenate([step, step, zero, one])
+    unit_y = np.concatenate([zero, one, step, step])
+    x = boxes[:, :1] + (boxes[:, 2:3] - boxes[:, :1]) * unit_x
+    y = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * unit_y
+    moved = forward(np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float64)).reshape(len(boxes), -1, 2)
+    out = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1).astype(np.float32)
+    empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+    out[empty] = boxes[empty]
+    return out
+
+
+def clip_boxes(boxes: Boxes, frame: tuple[int, int]) -> Boxes:
+    """Return boxes cut at the frame (width, height); what is outside gets zeros."""
+    width, height = frame
+    clipped = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    clipped[(clipped[:, 2:] <= clipped[:, :2]).any(axis=1)] = 0.0
+    return clipped
+
+
+def _share_inside(sample: Sample, row: int, forward: Callable[[Points], Points]) -> float:
+    """Return how much of what is visible of an object stays in the frame."""
+    region = object_region(sample, row)
+    if region is None:
+        return 0.0
+    rows, columns = np.nonzero(region.mask)
+    thin = max(1, len(rows) // 2000)
+    points = np.stack([columns[::thin] + region.window[0] + 0.5, rows[::thin] + region.window[1] + 0.5], axis=1)
+    moved = forward(points)
+    inside = (moved >= 0).all(axis=1) & (moved < (sample.width, sample.height)).all(axis=1)
+    return float(inside.mean())
