@@ -1,0 +1,180 @@
+"""The exact edits of scenes/edits.py, carried out on the objects and the light of one frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.edits import (
+    Add,
+    Edit,
+    Move,
+    Recolour,
+    Remove,
+    Reshape,
+    Retexture,
+    SetFog,
+    SetGround,
+    SetSky,
+    SetSun,
+    Turn,
+)
+from scenes.errors import InputError, did_you_mean
+from scenes.random import Rng
+from scenes.town.cast import Actor, Builder, pose
+from scenes.town.classes import SECOND_OBJECT
+from scenes.town.light import Weather
+from scenes.town.materials import Pattern
+from scenes.town.mesh import Part
+from scenes.town.soup import Body, Float
+
+ALIASES: dict[str, tuple[str, ...]] = {  # a word that stands for several kinds; the seed of `Add` chooses
+    "car": ("hatchback", "sedan", "estate", "suv"),
+    "person": ("pedestrian",),
+    "tree": ("tree_round", "tree_conifer"),
+    "bicycle": ("cyclist",),
+    "motorcycle": ("motorcyclist",),
+    "sign": ("sign_stop", "sign_yield", "sign_speed", "sign_crossing", "sign_no_entry"),
+    "traffic light": ("traffic_light",),
+    "traffic sign": ("sign_stop", "sign_yield", "sign_speed", "sign_crossing", "sign_no_entry"),
+}
+PATTERNS = ("stripes", "checker", "camouflage", "rust", "noise")
+GROUNDS = ("dry", "wet", "snow", "gravel", "brick", "cracked")
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """An object of one frame: where it is, how it is scaled along its axes, and what was painted over."""
+
+    id: int
+    second: int
+    kind: str
+    body: Body
+    pose: NDArray[np.float64]  # (4, 4) rigid, object to world
+    state: str
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    color: Float | None = None  # (F, 3) instead of the mesh's
+    patterns: dict[int, Pattern] = field(default_factory=dict)  # instance id -> pattern
+
+    @property
+    def to_world(self) -> NDArray[np.float64]:
+        """(4, 4) object to world, scale included."""
+        return self.pose @ np.diag([*self.scale, 1.0])
+
+    @classmethod
+    def of(cls, actor: Actor, time_s: float) -> Placed:
+        return cls(actor.id, actor.second, actor.kind, actor.body, actor.motion.pose(time_s), actor.state)
+
+
+class Editor:
+    """Objects and light of one frame while edits are carried out on them, in their order."""
+
+    def __init__(self, objects: Sequence[Placed], weather: Weather, build: Builder, kinds: Sequence[str]) -> None:
+        self.objects = {o.id: o for o in objects}
+        self.weather = weather
+        self._owner = {i: o.id for o in objects for i in (o.id, o.second) if i}
+        self._next = max(self._owner, default=0) + 1
+        self._build, self._kinds = build, tuple(kinds)
+
+    def carry_out(self, edits: Sequence[Edit]) -> None:
+        """Apply every edit; raise `InputError` for one that names what is not there."""
+        for edit in edits:
+            if isinstance(edit, (SetSun, SetSky, SetFog, SetGround)):
+                self.weather = _weather(self.weather, edit)
+            elif isinstance(edit, Add):
+                self._add(edit)
+            else:
+                self._change(edit)
+
+    def _change(self, edit: Turn | Move | Recolour | Retexture | Reshape | Remove) -> None:
+        owner = self._owner.get(edit.instance_id)
+        if owner is None or owner not in self.objects:
+            known = sorted(i for i, o in self._owner.items() if o in self.objects)
+            raise InputError(f"{type(edit).__name__}: no object {edit.instance_id} in this scene; it has {known}")
+        thing = self.objects[owner]
+        if isinstance(edit, Remove):
+            del self.objects[owner]
+            return
+        self.objects[owner] = _changed(thing, edit)
+
+    def _add(self, edit: Add) -> None:
+        choices = ALIASES.get(edit.kind, (edit.kind,))
+        if not set(choices) <= set(self._kinds):
+            known = sorted({*ALIASES, *self._kinds})
+            raise InputError(f"Add: unknown kind {edit.kind!r}{did_you_mean(edit.kind, known)}; known: {known}")
+        rng = Rng(edit.seed, "add", edit.kind)
+        kind = rng.choice(choices)
+        body = Body.of(self._build(kind, rng))
+        number = self._next
+        second = number + 1 if kind in SECOND_OBJECT else 0
+        self._next += 2 if second else 1
+        self.objects[number] = Placed(number, second, kind, body, pose(edit.x_m, edit.y_m, 0.0, edit.yaw_rad), "added")
+        self._owner.update({i: number for i in (number, second) if i})
+
+
+def _changed(thing: Placed, edit: Turn | Move | Recolour | Retexture | Reshape) -> Placed:
+    if isinstance(edit, Turn):
+        turn = np.eye(4)
+        turn[:3, :3] = rotation(edit.yaw_rad, edit.pitch_rad, edit.roll_rad)
+        return replace(thing, pose=thing.pose @ turn)
+    if isinstance(edit, Move):
+        moved = thing.pose.copy()
+        moved[:3, 3] += (edit.x_m, edit.y_m, edit.z_m)
+        return replace(thing, pose=moved)
+    if isinstance(edit, Reshape):
+        factors = (edit.length, edit.width, edit.height)
+        if min(factors) <= 0:
+            raise InputError(f"Reshape: expected factors > 0, got {factors}")
+        length, width, height = (a * b for a, b in zip(thing.scale, factors, strict=True))
+        return replace(thing, scale=(length, width, height))
+    if isinstance(edit, Recolour):
+        return _recoloured(thing, edit)
+    if edit.pattern not in PATTERNS:
+        raise InputError(f"Retexture: unknown pattern {edit.pattern!r}{did_you_mean(edit.pattern, PATTERNS)}")
+    if edit.scale_m <= 0:
+        raise InputError(f"Retexture: expected scale_m > 0, got {edit.scale_m}")
+    pattern = Pattern(edit.pattern, edit.scale_m, edit.seed)
+    return replace(thing, patterns={**thing.patterns, edit.instance_id: pattern})
+
+
+def _recoloured(thing: Placed, edit: Recolour) -> Placed:
+    mesh = thing.body.mesh
+    part = Part.SECOND if edit.instance_id == thing.second else Part.MAIN
+    chosen = mesh.recolour & (mesh.part == part)
+    if not chosen.any():
+        raise InputError(f"Recolour: object {edit.instance_id} ({thing.kind}) has no parts that take a colour")
+    color = (mesh.color if thing.color is None else thing.color).copy()
+    color[chosen] = (edit.red, edit.green, edit.blue)
+    return replace(thing, color=color)
+
+
+def rotation(yaw_rad: float, pitch_rad: float, roll_rad: float) -> NDArray[np.float64]:
+    """Return (3, 3): yaw to the left, then pitch up, then roll onto the right side, each about the object's axes."""
+    cy, sy, cp, sp = math.cos(yaw_rad), math.sin(yaw_rad), math.cos(pitch_rad), math.sin(pitch_rad)
+    cr, sr = math.cos(roll_rad), math.sin(roll_rad)
+    yaw = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+    pitch = np.array([[cp, 0.0, -sp], [0.0, 1.0, 0.0], [sp, 0.0, cp]])
+    roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+    return yaw @ pitch @ roll
+
+
+def _weather(weather: Weather, edit: SetSun | SetSky | SetFog | SetGround) -> Weather:
+    if isinstance(edit, SetSun):
+        return replace(
+            weather, azimuth_rad=edit.azimuth_rad, elevation_rad=edit.elevation_rad, strength=edit.strength
+        )
+    if isinstance(edit, SetSky):
+        if not 0.0 <= edit.overcast <= 1.0:
+            raise InputError(f"SetSky: expected overcast in [0, 1], got {edit.overcast}")
+        return replace(weather, overcast=edit.overcast, brightness=edit.brightness)
+    if isinstance(edit, SetFog):
+        if edit.visibility_m <= 0:
+            raise InputError(f"SetFog: expected visibility_m > 0, got {edit.visibility_m}")
+        return replace(weather, fog_visibility_m=edit.visibility_m, fog_airlight=edit.airlight)
+    if edit.kind not in GROUNDS:
+        raise InputError(f"SetGround: unknown kind {edit.kind!r}{did_you_mean(edit.kind, GROUNDS)}")
+    return replace(weather, ground=edit.kind)

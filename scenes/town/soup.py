@@ -1,0 +1,195 @@
+"""Triangle soup: what the tracer and the shader take. One row per triangle, all arrays of one length F."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.town.mesh import Mesh, Part
+
+Float = NDArray[np.float32]
+
+
+class Ground(IntEnum):
+    """Surfaces of the static world, continuing `mesh.Surface`; their uv is in metres."""
+
+    ROAD = 32
+    MARKING = 33
+    PAVEMENT = 34
+    KERB = 35
+    GRASS = 36
+    PLASTER = 37
+    BRICK = 38
+    ROOF = 39
+    WINDOW = 40  # building glass
+    GRAVEL = 41
+
+
+@dataclass(frozen=True, eq=False)
+class Soup:
+    """tri (F, 3, 3) world metres; normal (F, 3, 3) of each corner; color (F, 3) linear RGB; surface (F,) uint8 of
+    `mesh.Surface` or `Ground`; semantic (F,) uint8 class index; object (F,) int32 instance id, 0 = none;
+    texture (F,) int32 into the texture list, -1 = none; uv (F, 3, 2)."""
+
+    tri: Float
+    normal: Float
+    color: Float
+    surface: NDArray[np.uint8]
+    semantic: NDArray[np.uint8]
+    object: NDArray[np.int32]
+    texture: NDArray[np.int32]
+    uv: Float
+
+    def __len__(self) -> int:
+        return len(self.tri)
+
+
+def concatenate(soups: Sequence[Soup]) -> Soup:
+    """Return one soup of several."""
+    if not soups:
+        return empty()
+    return Soup(**{f.name: np.concatenate([getattr(s, f.name) for s in soups]) for f in fields(Soup)})
+
+
+def empty() -> Soup:
+    """Return a soup without triangles."""
+    return Soup(
+        tri=np.zeros((0, 3, 3), np.float32),
+        normal=np.zeros((0, 3, 3), np.float32),
+        color=np.zeros((0, 3), np.float32),
+        surface=np.zeros(0, np.uint8),
+        semantic=np.zeros(0, np.uint8),
+        object=np.zeros(0, np.int32),
+        texture=np.zeros(0, np.int32),
+        uv=np.zeros((0, 3, 2), np.float32),
+    )
+
+
+def face_normals(tri: Float) -> Float:
+    """Return unit normals (F, 3); zero for triangles without area."""
+    normal = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    return (normal / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def corner_normals(mesh: Mesh) -> Float:
+    """Return (F, 3, 3): normals averaged over the smooth faces at a vertex (by area), flat ones elsewhere."""
+    tri = mesh.vertices[mesh.faces]
+    weighted = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
+    corners = np.repeat(face_normals(tri)[:, None], 3, axis=1)
+    if not mesh.smooth.any():
+        return corners
+    smooth = mesh.faces[mesh.smooth]
+    sums = np.stack(
+        [
+            np.bincount(smooth.ravel(), np.repeat(weighted[mesh.smooth, axis], 3), minlength=len(mesh.vertices))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    corners[mesh.smooth] = sums[smooth]
+    return corners.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A mesh made ready for placing: triangles and corner normals in the object frame."""
+
+    mesh: Mesh
+    tri: Float  # (F, 3, 3)
+    normal: Float  # (F, 3, 3)
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> Body:
+        return cls(mesh=mesh, tri=mesh.vertices[mesh.faces].astype(np.float32), normal=corner_normals(mesh))
+
+
+def place(
+    body: Body,
+    pose: NDArray[np.float64],  # (4, 4) object to world
+    *,
+    semantic: tuple[int, int],  # of Part.MAIN and Part.SECOND
+    ids: tuple[int, int],  # instance ids of the two parts
+    texture_start: int,
+    color: Float | None = None,
+) -> Soup:
+    """Return the body's triangles in the world."""
+    mesh = body.mesh
+    linear = pose[:3, :3].astype(np.float32)
+    normal_matrix = np.linalg.inv(pose[:3, :3]).astype(np.float32)  # row vectors: n' = n @ inv(A)
+    normal = body.normal.reshape(-1, 3) @ normal_matrix
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    tri = body.tri.reshape(-1, 3) @ linear.T + pose[:3, 3].astype(np.float32)
+    second = mesh.part == Part.SECOND
+    return Soup(
+        tri=tri.reshape(-1, 3, 3),
+        normal=normal.reshape(-1, 3, 3),
+        color=mesh.color if color is None else color,
+        surface=mesh.surface,
+        semantic=np.where(second, semantic[1], semantic[0]).astype(np.uint8),
+        object=np.where(second, ids[1], ids[0]).astype(np.int32),
+        texture=np.where(mesh.texture >= 0, mesh.texture.astype(np.int32) + texture_start, -1),
+        uv=mesh.uv,
+    )
+
+
+class Quads:
+    """Collects quads of the static world; turned into triangles once."""
+
+    def __init__(self) -> None:
+        self._corners: list[Float] = []
+        self._color: list[Float] = []
+        self._surface: list[NDArray[np.uint8]] = []
+        self._semantic: list[NDArray[np.uint8]] = []
+        self._uv: list[Float] = []
+
+    def add(
+        self,
+        corners: NDArray[np.floating],  # (Q, 4, 3) or (4, 3), around the quad
+        color: NDArray[np.floating] | tuple[float, float, float],  # (3,) or (Q, 3) linear RGB
+        surface: int,
+        semantic: int,
+        uv: NDArray[np.floating] | None = None,  # (Q, 4, 2) metres; world x y unless given
+    ) -> None:
+        """Add quads of one surface."""
+        corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)
+        q = len(corners)
+        self._corners.append(corners)
+        self._color.append(np.broadcast_to(np.asarray(color, np.float32), (q, 3)))
+        self._surface.append(np.full(q, surface, np.uint8))
+        self._semantic.append(np.full(q, semantic, np.uint8))
+        self._uv.append(corners[..., :2] if uv is None else np.asarray(uv, np.float32).reshape(-1, 4, 2))
+
+    def soup(self) -> Soup:
+        """Return two triangles a quad."""
+        if not self._corners:
+            return empty()
+        corners = np.concatenate(self._corners)
+        uv = np.concatenate(self._uv)
+        tri = corners[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
+        return Soup(
+            tri=tri,
+            normal=np.repeat(face_normals(tri)[:, None], 3, axis=1),
+            color=np.repeat(np.concatenate(self._color), 2, axis=0),
+            surface=np.repeat(np.concatenate(self._surface), 2),
+            semantic=np.repeat(np.concatenate(self._semantic), 2),
+            object=np.zeros(len(tri), np.int32),
+            texture=np.full(len(tri), -1, np.int32),
+            uv=uv[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 2),
+        )
+
+
+def linear(color: str) -> tuple[float, float, float]:
+    """Return the linear RGB of an sRGB hex colour.
+
+    >>> [round(c, 3) for c in linear("#ff8000")]
+    [1.0, 0.216, 0.0]
+    """
+    values = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values)
+    return (r, g, b)

@@ -1,0 +1,131 @@
+"""The labels of a frame, read off the rays that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from scenes.sample import Annotations
+from scenes.town.classes import CLASS_NAMES, INDEX, OBJECT_CLASSES
+from scenes.town.render import directions
+from scenes.town.soup import Float, Soup
+from scenes.town.tracer import Hits, Tracer
+
+NEAR_M = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """One instance of a frame: its triangles in the world and what is to be said of it.
+
+    box_3d: (10,) as `Annotations.boxes_3d`."""
+
+    id: int
+    label: int
+    tri: Float  # (F, 3, 3)
+    box_3d: NDArray[np.float32]
+    attributes: Mapping[str, Any]
+
+
+def depth_map(hits: Hits, camera: Camera) -> Float:
+    """Return (H, W) depth along the optical axis, inf = sky."""
+    return hits.t.reshape(camera.height, camera.width)
+
+
+def instance_map(hits: Hits, soup: Soup, camera: Camera) -> NDArray[np.int32]:
+    """Return (H, W) instance ids, 0 = none."""
+    ids = np.where(hits.face >= 0, soup.object[hits.face], 0).astype(np.int32)
+    return ids.reshape(camera.height, camera.width)
+
+
+def semantic_map(hits: Hits, soup: Soup, camera: Camera) -> NDArray[np.uint8]:
+    """Return (H, W) Cityscapes classes, 255 = none of them."""
+    classes = np.where(hits.face >= 0, soup.semantic[hits.face], INDEX["sky"]).astype(np.uint8)
+    return classes.reshape(camera.height, camera.width)
+
+
+def annotate(things: Sequence[Thing], instances: NDArray[np.int32], semantic: NDArray[np.uint8], camera: Camera) -> (
+    Annotations
+):
+    """Return the annotations of all things of which a pixel is visible, by instance id."""
+    pixels = np.bincount(instances.ravel(), minlength=max((t.id for t in things), default=0) + 1)
+    seen = [t for t in sorted(things, key=lambda t: t.id) if pixels[t.id]]
+    ids = np.array([t.id for t in seen], np.int32)
+    masks = instances[None] == ids[:, None, None]
+    boxes = np.array([_around(mask) for mask in masks], np.float32).reshape(-1, 4)
+    whole = [_whole(t, camera) for t in seen]
+    alone = np.array([w[0] for w in whole], np.float32)
+    amodal = np.array([w[1] for w in whole], np.float32).reshape(-1, 4)
+    labels = np.array([t.label for t in seen], np.int64)
+    return Annotations(
+        boxes=boxes,
+        labels=labels,
+        instance_ids=ids,
+        ignore=np.array([CLASS_NAMES[label] not in OBJECT_CLASSES for label in labels], np.bool_),
+        boxes_amodal=amodal,
+        masks=masks,
+        segmentation=semantic,
+        visibility=np.clip(pixels[ids] / np.maximum(alone, 1), 0.0, 1.0).astype(np.float32),
+        boxes_3d=np.array([t.box_3d for t in seen], np.float32).reshape(-1, 10),
+        track_ids=ids.astype(np.int64),
+        attributes=tuple({**t.attributes, "distance_m": _distance(t, camera)} for t in seen),
+    )
+
+
+def _distance(thing: Thing, camera: Camera) -> float:
+    return round(float(np.linalg.norm(thing.box_3d[:3] - camera.position)), 2)
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return the half-open box around the True pixels of a mask that has some."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _whole(thing: Thing, camera: Camera) -> tuple[int, tuple[float, float, float, float]]:
+    """Return how many pixels of the frame the thing alone would cover, and its amodal box.
+
+    Inside the frame the box follows the pixels, so that it equals the modal one where nothing is in front; beyond
+    the frame it follows the projected outline.
+    """
+    x1, y1, x2, y2 = _outline(thing.tri, camera)
+    left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
+    right, bottom = min(int(np.ceil(x2)), camera.width), min(int(np.ceil(y2)), camera.height)
+    rows, columns = np.mgrid[top:bottom, left:right]
+    rays = directions(camera, columns.ravel() + 0.5, rows.ravel() + 0.5)
+    origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
+    covered = (Tracer(thing.tri).first(origins, rays).face >= 0).reshape(rows.shape)
+    if not covered.any():
+        return 0, (x1, y1, x2, y2)
+    a, b, c, d = _around(covered)
+    box = (
+        x1 if x1 < 0 else left + a,
+        y1 if y1 < 0 else top + b,
+        x2 if x2 > camera.width else left + c,
+        y2 if y2 > camera.height else top + d,
+    )
+    return int(covered.sum()), box
+
+
+def _outline(tri: Float, camera: Camera) -> tuple[float, float, float, float]:
+    """Return the box around the projected triangles, cut at the near plane."""
+    local = tri.reshape(-1, 3) @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
+    z = local[:, 2]
+    points = [local[z >= NEAR_M]]
+    if (z < NEAR_M).any():
+        corners = local.reshape(-1, 3, 3)
+        for k in range(3):
+            a, b = corners[:, k], corners[:, (k + 1) % 3]
+            cut = (a[:, 2] >= NEAR_M) != (b[:, 2] >= NEAR_M)
+            a, b = a[cut], b[cut]
+            share = (NEAR_M - a[:, 2:]) / (b[:, 2:] - a[:, 2:])
+            points.append(a + share * (b - a))
+    seen = np.concatenate(points)
+    pixels = (seen @ camera.K.T)[:, :2] / seen[:, 2:]
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
