@@ -52,27 +52,27 @@ class Body:
 BODIES: dict[str, Body] = {
     "hatchback": Body(
         (4.05, 1.76, 1.48),
-        ((0, 0.42), (0.015, 0.5), (0.07, 0.56), (0.23, 0.64), (0.41, 0.955), (0.47, 0.985), (0.56, 1), (0.72, 0.98),
-         (0.86, 0.93), (0.885, 0.91), (0.965, 0.67), (0.99, 0.62), (1, 0.5)),
+        ((0, 0.45), (0.01, 0.535), (0.055, 0.59), (0.23, 0.655), (0.41, 0.955), (0.47, 0.985), (0.56, 1), (0.72, 0.98),
+         (0.86, 0.93), (0.885, 0.91), (0.965, 0.67), (0.985, 0.645), (1, 0.6)),
         0.635, (0.235, 0.415), (0.885, 0.962), (0.285, 0.865), (0.52, 0.745), (0.32, 0.52, 0.745), (0.19, 0.815),
     ),
     "sedan": Body(
         (4.65, 1.82, 1.45),
-        ((0, 0.42), (0.012, 0.5), (0.06, 0.56), (0.26, 0.64), (0.415, 0.955), (0.47, 0.985), (0.54, 1), (0.64, 0.985),
-         (0.71, 0.945), (0.85, 0.73), (0.965, 0.705), (0.99, 0.67), (1, 0.5)),
+        ((0, 0.45), (0.01, 0.535), (0.05, 0.59), (0.26, 0.655), (0.415, 0.955), (0.47, 0.985), (0.54, 1), (0.64, 0.985),
+         (0.71, 0.945), (0.85, 0.73), (0.965, 0.71), (0.988, 0.685), (1, 0.62)),
         0.64, (0.265, 0.42), (0.71, 0.845), (0.305, 0.755), (0.505, 0.675), (0.33, 0.505, 0.69), (0.185, 0.80),
     ),
     "estate": Body(
         (4.7, 1.83, 1.49),
-        ((0, 0.42), (0.012, 0.5), (0.06, 0.56), (0.255, 0.63), (0.405, 0.955), (0.46, 0.985), (0.56, 1), (0.75, 0.985),
-         (0.895, 0.94), (0.915, 0.92), (0.975, 0.67), (0.992, 0.62), (1, 0.5)),
+        ((0, 0.45), (0.01, 0.53), (0.05, 0.585), (0.255, 0.65), (0.405, 0.955), (0.46, 0.985), (0.56, 1), (0.75, 0.985),
+         (0.895, 0.94), (0.915, 0.92), (0.975, 0.67), (0.99, 0.645), (1, 0.6)),
         0.63, (0.26, 0.41), (0.915, 0.972), (0.3, 0.915), (0.49, 0.66, 0.745), (0.325, 0.49, 0.675), (0.185, 0.80),
         rails=True,
     ),
     "suv": Body(
         (4.5, 1.87, 1.70),
-        ((0, 0.45), (0.012, 0.55), (0.06, 0.605), (0.235, 0.66), (0.37, 0.945), (0.43, 0.985), (0.54, 1), (0.74, 0.985),
-         (0.895, 0.94), (0.915, 0.92), (0.97, 0.68), (0.99, 0.62), (1, 0.5)),
+        ((0, 0.49), (0.01, 0.575), (0.05, 0.63), (0.235, 0.675), (0.37, 0.945), (0.43, 0.985), (0.54, 1), (0.74, 0.985),
+         (0.895, 0.94), (0.915, 0.92), (0.97, 0.68), (0.988, 0.65), (1, 0.6)),
         0.64, (0.24, 0.375), (0.915, 0.966), (0.28, 0.9), (0.48, 0.67, 0.755), (0.3, 0.48, 0.68), (0.19, 0.805),
         wheel=0.37, floor=0.27, tumblehome=0.3, cladding=True, rails=True,
     ),
@@ -224,7 +224,7 @@ def _stations(body: Body) -> Floats:
 
 
 def _arch_radius(body: Body) -> float:
-    return body.wheel * 1.17
+    return body.wheel * 1.13
 
 
 def _smoothed(profile: Profile, at: Floats) -> Floats:
@@ -235,9 +235,13 @@ def _smoothed(profile: Profile, at: Floats) -> Floats:
 
 
 def _under(body: Body) -> list[Mesh]:
-    length, width, height = body.size
-    tub = box(0.94 * length, width - 0.56, 0.3).moved(z=body.floor + 0.16)
-    return [paint(tub, rgb("#08080a"))]
+    length, width, _ = body.size
+    black = rgb("#08080a")
+    wells = [
+        box(2.1 * body.wheel, width - 0.56, 0.9 * body.wheel).moved(length * (0.5 - share), 0, 1.5 * body.wheel)
+        for share in body.axles
+    ]
+    return [paint(box(0.94 * length, width - 0.56, 0.3).moved(z=body.floor + 0.16), black), *(paint(w, black) for w in wells)]
 
 
 def _wheels(body: Body, spokes: int) -> list[Mesh]:
@@ -261,7 +265,7 @@ def _front(body: Body, skin: _Skin, rng: Rng) -> list[Mesh]:
     nose = float(skin.top[0])
     is_van = body.rear_screen is None
     lamp_z = nose + (0.10 if is_van else 0.045)
-    slim = rng.uniform(0.06, 0.085) * (1.5 if is_van else 1.0)
+    slim = rng.uniform(0.075, 0.1) * (1.5 if is_van else 1.0)
     lamp = both_sides(ball(0.16, 0.2, slim, 10, 6, 0.7).turned("z", -0.5).moved(x - 0.17, 0.7 * w, lamp_z))
     core = both_sides(ball(0.1, 0.075, slim * 0.75, 8, 5).moved(x - 0.075, 0.64 * w, lamp_z - 0.005))
     grille_w = rng.uniform(0.42, 0.62) * w
@@ -288,8 +292,8 @@ def _rear(body: Body, skin: _Skin, color: Color, kind: str) -> list[Mesh]:
     bumper = paint(ball(0.09, 0.88 * w, 0.07, 12, 6, 0.5).moved(x + 0.06, 0, floor + 0.07), TRIM, smooth=True)
     if kind == "van":
         lamps = both_sides(box(0.05, 0.13, 0.5).moved(x - 0.005, 0.86 * w, 0.45 * height))
-        windows = both_sides(box(0.02, 0.62 * w, 0.3 * height).moved(x - 0.015, 0.42 * w, 0.7 * height))
-        gap = box(0.02, 0.02, 0.74 * height).moved(x - 0.014, 0, 0.56 * height)
+        windows = both_sides(box(0.02, 0.62 * w, 0.3 * height).moved(x - 0.03, 0.42 * w, 0.7 * height))
+        gap = box(0.02, 0.02, 0.74 * height).moved(x - 0.025, 0, 0.56 * height)
         return [
             bumper,
             paint(lamps, red, Surface.GLASS),
@@ -298,14 +302,14 @@ def _rear(body: Body, skin: _Skin, color: Color, kind: str) -> list[Mesh]:
             paint(box(0.03, 0.3, 0.04).moved(x - 0.02, 0.15, 0.5 * height), TRIM),
             *_plate(x - 0.02, 0.36 * height, -1),
         ]
-    z = float(skin.top[-1]) + (0.0 if kind == "sedan" else 0.08)
+    z = float(skin.top[-1]) - (0.06 if kind == "sedan" else 0.02)
     tall = 0.075 if kind == "sedan" else 0.13
     depth = 0.16 if kind == "sedan" else 0.2
-    lamp = both_sides(ball(depth, 0.24 * w, tall, 10, 6, 0.6).turned("z", 0.25).moved(x + 0.13, 0.77 * w, z))
-    reverse = both_sides(ball(0.05, 0.09 * w, tall * 0.4, 8, 4, 0.7).moved(x + 0.01, 0.64 * w, z - 0.01))
+    lamp = both_sides(ball(depth, 0.24 * w, tall, 10, 6, 0.6).turned("z", 0.3).moved(x + depth + 0.025, 0.755 * w, z))
+    reverse = both_sides(ball(0.05, 0.09 * w, tall * 0.4, 8, 4, 0.7).moved(x + 0.015, 0.62 * w, z - 0.01))
     parts = [bumper, paint(lamp, red, Surface.GLASS, smooth=True), paint(reverse, rgb("#e8e4e0"), Surface.GLASS)]
-    parts.append(paint(ball(0.02, 0.05, 0.05, 8, 4).moved(x - 0.015, 0, z + 0.05), rgb("#dcdfe2"), Surface.METAL))
-    return parts + _plate(x - 0.028, z - 0.12 if kind == "sedan" else z - 0.1, -1)
+    parts.append(paint(ball(0.02, 0.05, 0.05, 8, 4).moved(x - 0.015, 0, z + 0.04), rgb("#dcdfe2"), Surface.METAL))
+    return parts + _plate(x - 0.028, z - 0.06 if kind == "sedan" else z - 0.12, -1)
 
 
 def _side_details(body: Body, skin: _Skin, color: Color) -> list[Mesh]:
@@ -328,6 +332,6 @@ def _side_details(body: Body, skin: _Skin, color: Color) -> list[Mesh]:
         parts.append(paint(both_sides(handle), shade(color, 0.55), Surface.PAINT))
     if body.rails:
         x0, x1 = (length * (0.5 - s) for s in (0.46, 0.84))
-        rail = box(x0 - x1, 0.03, 0.03).moved((x0 + x1) / 2, 0.66 * w, height * 0.985 + 0.015)
+        rail = box(x0 - x1, 0.03, 0.03).moved((x0 + x1) / 2, 0.66 * w, height * 0.98)
         parts.append(paint(both_sides(rail), rgb("#aeb2b6"), Surface.METAL))
     return parts

@@ -22,7 +22,7 @@ def build_lamp(rng: Rng) -> Mesh:
     tone = rgb(rng.choice(("#7d8288", "#4a4f54", "#2d3a33")))
     mast = revolved([(0.14, 0), (0.14, 0.9), (0.085, 0.95), (0.055, height - 0.5), (0.05, height - 0.4)], 10)
     bow = limb([[0, 0, height - 0.5], [0.12, 0, height - 0.12], [0.5, 0, height], [reach, 0, height + 0.08]], [0.05, 0.048, 0.042, 0.036])
-    shell = ball(0.42, 0.15, 0.07, 12, 6, 0.7).turned("y", -0.06).moved(reach + 0.3, 0, height + 0.09)
+    shell = ball(0.46, 0.18, 0.085, 12, 6, 0.7).turned("y", -0.06).moved(reach + 0.3, 0, height + 0.09)
     glass = ball(0.34, 0.12, 0.05, 10, 5, 0.7).turned("y", -0.06).moved(reach + 0.3, 0, height + 0.045)
     parts = [paint(together([mast, bow, shell]), tone, Surface.METAL, smooth=True)]
     return join([*parts, paint(glass, rgb("#e8ebe4"), smooth=True)])
@@ -221,6 +221,6 @@ def build_bus_stop(rng: Rng) -> Mesh:
             paint(plate, rgb("#d8b010")),
             panel(face, lettering.bus_flag()),
             panel(outer, picture),
-            panel(inner[::-1], picture[:, ::-1]) if False else panel([inner[3], inner[2], inner[1], inner[0]], picture),
+            panel(inner[::-1], picture),
         ]
     )

@@ -39,7 +39,7 @@ TRIM = rgb("#1a1b1d")
 def build_bus(rng: Rng) -> Mesh:
     """Return a single-deck city bus, doors on the right."""
     length, width, height = rng.uniform(10.6, 12.4), rng.uniform(2.48, 2.56), rng.uniform(2.95, 3.2)
-    color, accent = pick(rng, BUS_PAINTS), rgb(rng.choice(ACCENTS))
+    color, accent = pick(rng, BUS_PAINTS), rgb(rng.choice((*ACCENTS[:5], "#f0f0ec")))
     line = rng.integer(1, 299)
     parts = [_bus_shell(length, width, height, color, accent if rng.uniform() < 0.6 else color)]
     parts += _bus_ends(length, width, height, line, rng) + _bus_doors(length, width)

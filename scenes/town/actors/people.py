@@ -41,6 +41,7 @@ class Look:
     sleeves: bool
     headgear: str  # "", cap, hat, hood
     child: bool
+    shirt: Color | None = None  # seen where a jacket is open
 
 
 def draw_look(rng: Rng, *, child_share: float = 0.15) -> Look:
@@ -65,6 +66,7 @@ def draw_look(rng: Rng, *, child_share: float = 0.15) -> Look:
         sleeves=rng.uniform() < 0.65,
         headgear=rng.choice(("", "", "", "", "", "cap", "hat", "hood")),
         child=child,
+        shirt=pick(rng, TOPS) if rng.uniform() < 0.4 else None,
     )
 
 
@@ -81,7 +83,7 @@ def build_pedestrian(rng: Rng) -> Mesh:
     shoulder_y = _shoulder(look)
     for side in (1, -1):
         swing = -side * stride * 1.1
-        shoulder = np.array([lean, side * shoulder_y, 0.80 * h])
+        shoulder = np.array([lean, side * 0.86 * shoulder_y, 0.782 * h])
         out = side * (0.03 + 0.03 * look.bulk) * h
         elbow = shoulder + np.array([np.sin(swing) * 0.17 * h, out * 0.55, -0.175 * h])
         hand = elbow + np.array([np.sin(swing + 0.35) * 0.15 * h, 0.1 * out, -0.145 * h])
@@ -107,8 +109,8 @@ def _legs_walking(look: Look, stride: float) -> list[Mesh]:
         ankle = np.array([np.sin(angle) * 0.48 * h, side * 0.048 * h, 0.045 * h + lift])
         parts += leg(look, hip, ankle, -0.5 * min(angle, 0.0))
     if look.garment in ("skirt", "coat"):
-        low = 0.25 * h if look.garment == "skirt" else 0.27 * h
-        spread = abs(np.sin(stride)) * 0.2 * h
+        low = 0.3 * h if look.garment == "skirt" else 0.29 * h
+        spread = abs(np.sin(stride)) * 0.3 * h
         parts.append(_skirt(look, hip_z, low, spread))
     return parts
 
@@ -151,7 +153,7 @@ def leg(look: Look, hip: Floats, ankle: Floats, toe_drop: float) -> list[Mesh]:
 def _skirt(look: Look, hip_z: float, low: float, spread: float) -> Mesh:
     h, b = look.stature, look.bulk
     c = circle(14)
-    levels = [(hip_z + 0.07 * h, 0.075, 0.09), (hip_z, 0.085, 0.105), (0.5 * (hip_z + low), 0.1, 0.115), (low, 0.11, 0.125)]
+    levels = [(hip_z + 0.07 * h, 0.078, 0.098), (hip_z, 0.095, 0.118), (0.5 * (hip_z + low), 0.11, 0.126), (low, 0.115, 0.13)]
     rings = np.empty((4, 14, 3))
     for k, (z, x, y) in enumerate(levels):
         grow = spread * max(0.0, (hip_z - z) / (hip_z - low))
@@ -169,8 +171,8 @@ def torso(look: Look, hip: tuple[float, float, float], neck: tuple[float, float,
     waist = (0.078 if look.woman else 0.088) * h * b
     table = [  # share of the way up, half depth, half width
         (-0.2, 0.055 * h * b, hips * 0.8), (-0.06, 0.07 * h * b, hips), (0.1, 0.07 * h * b, hips * 0.98),
-        (0.38, 0.062 * h * b, waist), (0.66, 0.072 * h * b, wide * 0.92), (0.86, 0.066 * h * b, wide),
-        (0.95, 0.055 * h * b, wide * 0.86), (1.02, 0.04 * h, wide * 0.4), (1.06, 0.03 * h, 0.034 * h),
+        (0.38, 0.062 * h * b, waist), (0.66, 0.072 * h * b, wide * 0.92), (0.85, 0.066 * h * b, wide),
+        (0.94, 0.057 * h * b, wide * 0.93), (1.0, 0.045 * h, wide * 0.58), (1.06, 0.03 * h, 0.034 * h),
     ]  # fmt: skip
     axis = upper - lower
     up = axis / np.linalg.norm(axis)
@@ -183,6 +185,9 @@ def torso(look: Look, hip: tuple[float, float, float], neck: tuple[float, float,
     if look.garment in ("trousers", "shorts", "skirt"):
         m.color[: 2 * 14 * 2] = look.legs
         m.color[-28:-14] = look.legs
+    if look.shirt is not None and look.sleeves:
+        front = np.concatenate([2 * 14 * k + np.array([0, 1, 26, 27]) for k in range(2, 7)])
+        m.color[front], m.recolour[front] = look.shirt, False
     if not look.sleeves:
         m.color[2 * 14 * 7 : 2 * 14 * 8] = look.skin
     return [m]
@@ -192,7 +197,7 @@ def arm(look: Look, shoulder: Floats, elbow: Floats, hand: Floats) -> list[Mesh]
     """Return a dressed arm and its hand."""
     h, b = look.stature, look.bulk
     r = 0.031 * h * (0.5 + 0.5 * b)
-    upper = limb([shoulder, 0.5 * (shoulder + elbow), elbow], [r * 1.15, r, r * 0.85], 8)
+    upper = limb([shoulder, 0.5 * (shoulder + elbow), elbow], [r * 1.08, r, r * 0.85], 8)
     fore = limb([elbow, 0.6 * elbow + 0.4 * hand, hand], [r * 0.85, r * 0.8, r * 0.55], 8)
     direction = (hand - elbow) / np.linalg.norm(hand - elbow)
     palm = limb([hand + direction * 0.012 * h, hand + direction * 0.05 * h], [0.017 * h, 0.019 * h], 6)
@@ -209,7 +214,7 @@ def head(look: Look, neck: tuple[float, float, float], *, helmet: Color | None =
     h = look.stature
     size = 0.0655 * h * (1.22 if look.child else 1.0)
     x, y, z = neck
-    top = z + 0.055 * h + size * 1.25
+    top = z + 0.034 * h + size * 1.22
     parts = [paint(limb([(x, y, z), (x + 0.008, y, top - size)], [0.032 * h, 0.03 * h], 8), look.skin, smooth=True)]
 
     def placed(solid: Solid, dx: float, dz: float) -> Solid:
@@ -233,7 +238,9 @@ def head(look: Look, neck: tuple[float, float, float], *, helmet: Color | None =
         parts.append(paint(placed(ear, -0.05, -0.05), look.skin, smooth=True))
     mouth = placed(ball(size * 0.07, size * 0.25, size * 0.05, 6, 4), 0.82, -0.52)
     parts.append(paint(mouth, shade(look.skin, 0.5)))
-    parts.append(paint(placed(ball(size * 1.02, size * 0.9, size * 1.0, 12, 7), -0.2, 0.34), look.hair, smooth=True))
+    parts.append(paint(placed(ball(size * 1.03, size * 0.9, size * 0.98, 12, 7), -0.13, 0.4), look.hair, smooth=True))
+    nape = placed(ball(size * 0.72, size * 0.84, size * 0.85, 10, 6), -0.32, 0.0)
+    parts.append(paint(nape, look.hair, smooth=True))
     if look.long_hair:
         parts.append(paint(placed(ball(size * 0.55, size * 0.88, size * 1.5, 10, 6), -0.55, -0.55), look.hair, smooth=True))
     return parts + _headgear(look, placed, size, helmet)
@@ -251,8 +258,8 @@ def _headgear(look: Look, placed: object, size: float, helmet: Color | None) -> 
         brim = put(ball(size * 0.6, size * 0.65, size * 0.1, 10, 4), 1.05, 0.55)
         return [paint(crown, color, smooth=True), paint(brim, color, smooth=True)]
     if look.headgear == "hat":
-        crown = put(ball(size * 1.1, size * 0.97, size * 0.95, 10, 6), -0.08, 0.55)
-        band = put(ball(size * 1.14, size * 1.0, size * 0.28, 10, 4, 0.6), -0.08, 0.35)
+        crown = put(ball(size * 1.1, size * 0.97, size * 0.95, 10, 6), -0.08, 0.68)
+        band = put(ball(size * 1.14, size * 1.0, size * 0.28, 10, 4, 0.6), -0.08, 0.52)
         return [paint(crown, color, smooth=True), paint(band, shade(color, 0.7), smooth=True)]
     if look.headgear == "hood":
         return [paint(put(ball(size * 1.12, size * 1.05, size * 1.35, 10, 7), -0.3, 0.02), look.top, smooth=True)]

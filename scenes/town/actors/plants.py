@@ -24,8 +24,9 @@ def foliage(blobs: Floats, color: Color, rng: Rng, leaves: int, leaf_size: float
     low, high = middle[:, 2].min(), middle[:, 2].max()
     light = 0.66 + 0.5 * (middle[:, 2] - low) / (high - low)
     light *= 0.72 + 0.56 * rng.uniforms(len(middle))
-    light[: len(core.faces)] *= 0.82
+    light[: len(core.faces)] *= 0.7
     m = mesh(solid.vertices, solid.faces, color, surface=Surface.FOLIAGE, recolour=True)
+    m.smooth[: len(core.faces)] = True
     warm = 1.0 + 0.18 * (rng.uniforms(len(middle)) - 0.5)
     m.color[:] = np.clip(m.color * (light[:, None] * np.stack([warm, np.ones_like(warm), 1 / warm], -1)), 0, 1)
     return m
@@ -46,7 +47,7 @@ def _leaves(blobs: Floats, rng: Rng, count: int, size: float) -> Solid:
     direction = rng.normals(n, 3)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     owner = np.repeat(blobs, count, axis=0)
-    centre = owner[:, :3] + direction * owner[:, 3:] * (0.92 + 0.22 * rng.uniforms(n)[:, None])
+    centre = owner[:, :3] + direction * owner[:, 3:] * (0.9 + 0.2 * rng.uniforms(n)[:, None])
     corners = rng.normals(n, 3, 3)
     corners *= size * (0.7 + 0.6 * rng.uniforms(n))[:, None, None] / np.linalg.norm(corners, axis=2, keepdims=True)
     points = centre[:, None] + corners
@@ -77,7 +78,7 @@ def build_tree_round(rng: Rng) -> Mesh:
     crown = (height - bare) / 2
     wide = height * spread
     centre = np.array([0.0, 0.0, bare + crown])
-    n = 6
+    n = 9
     turn = np.arange(n) * 2.4 + rng.uniform(0, 6.28)
     blobs = np.empty((n + 1, 6))
     blobs[0] = [*centre, 0.78 * wide, 0.78 * wide, 0.86 * crown]
@@ -85,14 +86,13 @@ def build_tree_round(rng: Rng) -> Mesh:
     out = 0.52 * np.sqrt(np.clip(1 - level**2, 0, 1)) * (0.85 + 0.3 * rng.uniforms(n))
     blobs[1:, 0], blobs[1:, 1] = np.cos(turn) * out * wide, np.sin(turn) * out * wide
     blobs[1:, 2] = centre[2] + level * crown
-    blobs[1:, 3:] = np.array([0.56 * wide, 0.56 * wide, 0.42 * crown]) * (0.85 + 0.3 * rng.uniforms(n))[:, None]
+    blobs[1:, 3:] = np.array([0.5 * wide, 0.5 * wide, 0.38 * crown]) * (0.85 + 0.3 * rng.uniforms(n))[:, None]
     bark = pick(rng, BARK)
     radius = 0.022 * height
     lean = rng.normals(2) * 0.12
     top = np.array([lean[0], lean[1], bare + 0.3 * crown])
     parts = [_trunk(float(top[2]), radius, lean, bark), _boughs(top * [1, 1, 0.75], blobs[1:4, :3], radius * 0.55, bark)]
-    level_of_core = 1
-    return join([*parts, foliage(blobs, color, rng, 150, 0.045 * height * 0.75, level_of_core)])
+    return join([*parts, foliage(blobs, color, rng, 185, 0.027 * height, 1)])
 
 
 def build_tree_birch(rng: Rng) -> Mesh:
@@ -100,14 +100,14 @@ def build_tree_birch(rng: Rng) -> Mesh:
     height = rng.uniform(6.0, 10.0)
     color = pick(rng, (("#d2b23a", 1),) if rng.uniform() < 0.15 else (("#7d9c3e", 3), ("#6c9138", 3), ("#8aa64c", 2)))
     bare = 0.26 * height
-    n = 7
+    n = 9
     t = np.linspace(0, 1, n)
     wide = height * rng.uniform(0.13, 0.17) * np.sin(np.pi * (0.22 + 0.72 * t)) ** 0.8
     turn = np.arange(n) * 2.4 + rng.uniform(0, 6.28)
     blobs = np.empty((n, 6))
     blobs[:, 0], blobs[:, 1] = np.cos(turn) * 0.35 * wide, np.sin(turn) * 0.35 * wide
     blobs[:, 2] = bare + 0.1 * height + t * (height - bare - 0.2 * height)
-    blobs[:, 3], blobs[:, 4], blobs[:, 5] = wide, wide, 0.11 * height
+    blobs[:, 3], blobs[:, 4], blobs[:, 5] = wide, wide, 0.085 * height
     white = rgb("#e4e0d6")
     radius = 0.013 * height
     lean = rng.normals(2) * 0.1
@@ -119,7 +119,7 @@ def build_tree_birch(rng: Rng) -> Mesh:
         at = [axis[0] + np.cos(a) * radius * 0.85, axis[1] + np.sin(a) * radius * 0.85, z]
         marks.append(icosphere(0).scaled(0.3 * radius, 0.55 * radius, 0.022).turned("z", a).moved(*at))
     parts = [trunk, paint(together(marks), rgb("#26221e"))]
-    return join([*parts, foliage(blobs, color, rng, 120, 0.026 * height, 1)])
+    return join([*parts, foliage(blobs, color, rng, 195, 0.021 * height, 1)])
 
 
 def build_tree_conifer(rng: Rng) -> Mesh:
@@ -171,9 +171,10 @@ def build_bush(rng: Rng) -> Mesh:
         blobs[:, 0], blobs[:, 1] = np.cos(turn) * out, np.sin(turn) * out
         blobs[:, 3:] = np.array([0.62, 0.62, 0.55]) * size * (0.8 + 0.35 * rng.uniforms(n))[:, None]
         blobs[:, 2] = blobs[:, 5] * 0.95
-    m = foliage(blobs, color, rng, 90, 0.09, 1)
+    m = foliage(blobs, color, rng, 240, 0.06, 1)
     if rng.uniform() < 0.25:
         bloom = np.array(rgb(rng.choice(("#d84a7a", "#f0e9e4", "#e8c23a", "#9a5bc0"))), np.float32)
-        m.color[rng.uniforms(len(m.faces)) < 0.08] = bloom
+        core = 80 * len(blobs)
+        m.color[core:][rng.uniforms(len(m.faces) - core) < 0.12] = bloom
     m.vertices[:, 2] = np.maximum(m.vertices[:, 2], 0.0)
     return m
