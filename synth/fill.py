@@ -12,26 +12,43 @@ from synth.regions import Mask
 Values = NDArray[np.float32]
 
 
-def fill_background(image: Image, hole: Mask, inverse_depth: NDArray[np.float32] | None = None) -> Image:
+def fill_background(
+    image: Image, hole: Mask, inverse_depth: NDArray[np.float32] | None = None, *, avoid: Mask | None = None
+) -> Image:
     """Return the picture (H, W, 3) with its hole (H, W) filled.
 
-    inverse_depth: (H, W) 1/m; known pixels beside the hole that are much nearer than the farthest near them give nothing
+    inverse_depth: (H, W) 1/m; what is much nearer than the background beside a hole gives nothing to it
+    avoid:         (H, W) pixels of objects, which must not be continued into a hole
     """
     if not hole.any() or hole.all():
         return image
-    source = ~hole if inverse_depth is None else ~hole & ~_in_front(hole, inverse_depth)
-    if not source.any():
-        source = ~hole
+    source = ~hole if avoid is None else ~hole & ~avoid
     out = image.copy()
     for y1, y2, x1, x2 in _windows(hole):
         part = np.s_[y1:y2, x1:x2]
-        weight = source[part].astype(np.float32)
-        if not weight.any():
-            weight = (~hole[part]).astype(np.float32)
-        smooth = push_pull(image[part].astype(np.float32), weight)
-        grain = _grain(image[part], weight, hole[part], smooth)
-        out[part] = np.where(hole[part][..., None], np.clip(smooth + grain + 0.5, 0, 255).astype(np.uint8), image[part])
+        inside, from_here = hole[part], source[part]
+        if inverse_depth is not None:
+            from_here = from_here & _behind(from_here, inside, inverse_depth[part])
+        if not from_here.any():
+            from_here = ~inside
+        weight = from_here.astype(np.float32)
+        smooth = _smooth(image[part], weight)
+        fine = _grain(image[part], weight, inside, smooth)
+        out[part][inside] = np.clip(smooth[inside] + fine + 0.5, 0, 255).astype(np.uint8)
     return out
+
+
+def _smooth(image: Image, weight: Values) -> Values:
+    """Fill at half the resolution: what is made up is smooth anyway."""
+    height, width = weight.shape
+    if min(height, width) < 4:
+        return push_pull(image.astype(np.float32), weight)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(image * weight[..., None], half, interpolation=cv2.INTER_AREA)
+    coarse /= np.maximum(coarse_weight, 1e-6)[..., None]
+    filled = push_pull(coarse, np.minimum(coarse_weight * 4, 1.0))
+    return cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def push_pull(values: Values, weight: Values) -> Values:
@@ -54,15 +71,28 @@ def push_pull(values: Values, weight: Values) -> Values:
     return mixed
 
 
-def _in_front(hole: Mask, inverse_depth: NDArray[np.float32]) -> Mask:
-    """Return known pixels at the hole that stand in front of something else near it."""
-    side = 9
-    kernel = np.ones((side, side), np.uint8)
-    near = cv2.dilate(hole.astype(np.uint8), kernel) > 0
-    known = np.where(hole, np.float32(1e3), inverse_depth)
+def _behind(source: Mask, hole: Mask, inverse_depth: NDArray[np.float32]) -> Mask:
+    """Return pixels not in front of the background beside the hole: at its rim, the farther of two neighbours counts."""
+    kernel = np.ones((9, 9), np.uint8)
+    rim = (cv2.dilate(hole.astype(np.uint8), kernel) > 0) & source
+    known = np.where(source, inverse_depth, np.float32(1e3))
     farthest = cv2.erode(known, kernel)
-    front: Mask = near & ~hole & (inverse_depth > 1.25 * farthest + 0.004)
-    return front
+    rim &= inverse_depth <= 1.25 * farthest + 0.004
+    if not rim.any():
+        return source
+    expected = _smooth_field(np.where(rim, inverse_depth, np.float32(0)), rim.astype(np.float32))
+    behind: Mask = inverse_depth <= 1.3 * expected + 0.006
+    return behind
+
+
+def _smooth_field(values: NDArray[np.float32], weight: Values) -> NDArray[np.float32]:
+    """Fill (h, w) values at a quarter of the resolution."""
+    height, width = values.shape
+    small = (max(1, width // 4), max(1, height // 4))
+    coarse_weight = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(values * weight, small, interpolation=cv2.INTER_AREA) / np.maximum(coarse_weight, 1e-6)
+    filled = push_pull(coarse[..., None], np.minimum(coarse_weight * 4, 1.0))[..., 0]
+    return cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _windows(hole: Mask) -> list[tuple[int, int, int, int]]:
@@ -81,22 +111,20 @@ def _windows(hole: Mask) -> list[tuple[int, int, int, int]]:
 
 
 def _grain(image: Image, weight: Values, hole: Mask, smooth: Values) -> Values:
-    """Return fine structure for a hole: that of the source, mirrored at the hole's edge."""
-    detail = image.astype(np.float32) - cv2.GaussianBlur(image, (0, 0), 4)
-    detail *= weight[..., None]
+    """Return (K, 3) fine structure for the K pixels of a hole: that of the source, mirrored at the hole's edge."""
     distance, labels = cv2.distanceTransformWithLabels(
         (weight < 0.5).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
     rows, columns = np.nonzero(weight >= 0.5)
+    inside_y, inside_x = np.nonzero(hole)
     if not len(rows):
-        return np.zeros_like(smooth)
+        return np.zeros((len(inside_y), smooth.shape[2]), np.float32)
     where = np.zeros(int(labels.max()) + 1, np.intp)
     where[labels[rows, columns]] = np.arange(len(rows))
-    inside_y, inside_x = np.nonzero(hole)
     nearest = where[labels[inside_y, inside_x]]
     mirror_y = np.clip(2 * rows[nearest] - inside_y, 0, hole.shape[0] - 1)
     mirror_x = np.clip(2 * columns[nearest] - inside_x, 0, hole.shape[1] - 1)
-    fade = np.exp(-distance[inside_y, inside_x] / (0.25 * min(hole.shape) + 8)).astype(np.float32)
-    grain = np.zeros_like(smooth)
-    grain[inside_y, inside_x] = np.clip(detail[mirror_y, mirror_x], -30, 30) * fade[:, None]
-    return grain
+    blurred = cv2.blur(image, (9, 9))
+    detail = image[mirror_y, mirror_x].astype(np.float32) - blurred[mirror_y, mirror_x]
+    fade = np.exp(-distance[inside_y, inside_x] / 40.0) * weight[mirror_y, mirror_x]
+    return np.clip(detail, -16, 16) * fade[:, None]

@@ -27,6 +27,7 @@ from synth.warp import Points, clip_boxes, flat_index, forward_boxes, pull
 
 _OVERLAP_PX = 0.03  # squares are drawn this much wider than a pixel, so that rounding leaves no crack
 _NEAREST_M = 0.05
+_MOST_STRETCHED = 12.0  # a pixel that would cover more is left out: no surface in front of a road camera grows so much
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def reproject(sample: Sample, camera: Camera) -> Sample:
     view = look_again(sample, camera)
     known, index = view.known, flat_index(view.x, view.y)
     image = cv2.remap(sample.image, view.x - 0.5, view.y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    image = fill_background(image, ~known, view.inverse_depth)
+    image = fill_background(image, ~known, view.inverse_depth, avoid=_objects(sample, index, known))
     with np.errstate(divide="ignore"):
         depth = np.where(known, 1.0 / np.maximum(view.inverse_depth, 0), np.nan).astype(np.float32)
     annotations, fractions = _annotations(sample, camera, view, index)
@@ -70,6 +71,18 @@ def reproject(sample: Sample, camera: Camera) -> Sample:
         meta={**sample.meta, "disoccluded_share": float(1 - known.mean())},
     )
     return note_visible(result, fractions)
+
+
+def _objects(sample: Sample, index: NDArray[np.intp], known: Mask) -> Mask | None:
+    """Return (H, W) where the new frame shows objects, a little widened; None where no pixels are labelled."""
+    owner = sample.instances
+    if owner is None and sample.annotations.masks is not None and len(sample.annotations):
+        owner = sample.annotations.masks.any(axis=0).astype(np.int32)
+    if owner is None:
+        return None
+    there = pull((owner > 0).astype(np.uint8), index, known, 0)
+    widened: Mask = cv2.dilate(there, np.ones((5, 5), np.uint8)) > 0
+    return widened
 
 
 def look_again(sample: Sample, camera: Camera) -> View:
@@ -149,7 +162,7 @@ def _draw_squares(inverse, owner, turn, shift, out_x, out_y, out_inverse, areas)
             ub = (turn[0, 1] + gy * shift[0] - u * q2b) / q2
             vb = (turn[1, 1] + gy * shift[1] - v * q2b) / q2
             determinant = ua * vb - ub * va
-            if determinant < 1e-3:  # seen from the side or from behind
+            if determinant < 1e-3 or determinant > _MOST_STRETCHED:  # seen from the side or behind; torn apart
                 continue
             if owner[i, j] > 0:
                 areas[owner[i, j]] += determinant
