@@ -1,0 +1,140 @@
+// One failure in full: slider or side by side, boxes, attention, parameters, and the command that reproduces it.
+const detail = $("#detail");
+let current = null, opener = null;
+
+function boxesOf(failure, side) {
+  const out = [];
+  if ($("#show-truth").checked) {
+    for (const mark of failure["truth_" + side]) {
+      if (mark.box) out.push({ box: mark.box, kind: mark.ignore ? "ignore" : mark.verdict || "kept", text: mark.ignore ? `${mark.name} (ignored)` : mark.name });
+    }
+  }
+  if ($("#show-predictions").checked) {
+    for (const mark of failure["predictions_" + side]) if (mark.box) out.push({ box: mark.box, kind: "prediction", text: `${mark.name} ${mark.score === null ? "" : mark.score.toFixed(2)}` });
+  }
+  if (failure.box) out.push({ box: failure.box, kind: "focus", text: null });
+  return out;
+}
+
+function drawStage() {
+  const failure = current, zoom = $("#show-zoom").checked && failure.box, mode = $('input[name="mode"]:checked').value;
+  const ratio = failure.size[0] / failure.size[1], aspect = Math.min(2.4, Math.max(0.75, ratio));
+  const stage = $("#stage");
+  stage.className = `stage ${mode}`;
+  stage.style.setProperty("--aspect", aspect);
+  stage.style.setProperty("--ratio", aspect);
+  for (const side of ["clean", "shifted"]) {
+    const { parts } = pane(failure, side, {
+      whole: !zoom, cam: $("#show-cam").checked, overlay: $("#show-overlay").checked, aspect, eager: true, labels: true, boxes: boxesOf(failure, side),
+    });
+    $("#pane-" + side).replaceChildren(...parts);
+  }
+  $("#cam-scale").hidden = !$("#show-cam").checked || !failure.explanation;
+  $("#box-legend").hidden = !(failure.truth_clean.length || failure.predictions_clean.length || failure.predictions_shifted.length || failure.box);
+}
+
+const facts = (rows) => make("dl", { class: "kv" }, ...rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, shortNumber(value)))));
+
+function about(failure) {
+  const parts = [make("p", { class: "story" }, failure.story)];
+  const verdict = failure.verdict;
+  const label = verdict && [verdict.kind, verdict.visible_fraction !== null && verdict.visible_fraction !== undefined ? `${percent(verdict.visible_fraction)} visible` : null, verdict.hard_to_see ? "hard to see" : null, verdict.reason || null].filter(Boolean).join(", ");
+  parts.push(facts([
+    ["sample", failure.sample_id], ["label", label], ["score, clean", failure.score_clean], ["score, shifted", failure.score_shifted], ["IoU", failure.iou], ["loss", failure.loss],
+  ]));
+  const e = failure.explanation;
+  if (e) {
+    parts.push(make("h3", {}, "Attention: share of energy inside the object"));
+    if (e.energy_clean !== null && e.energy_shifted !== null) {
+      const row = (name, value, kind) => { const fill = make("i", { class: kind }); fill.style.width = `${100 * Math.min(1, Math.max(0, value))}%`; return [make("span", {}, name), make("div", {}, fill), make("span", {}, percent(value))]; };
+      parts.push(make("div", { class: "energy" }, ...row("clean", e.energy_clean, "was"), ...row("shifted", e.energy_shifted, "now")));
+    }
+    parts.push(facts([["drift", e.drift], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
+  } else {
+    parts.push(make("h3", {}, "Attention"), make("p", {}, "This failure was not explained."));
+  }
+  if (Object.keys(failure.params).length) parts.push(make("h3", {}, "Drawn parameters"), facts(Object.entries(failure.params)));
+  if (Object.keys(failure.completed).length) parts.push(make("h3", {}, "Completed before the shift"), facts(Object.entries(failure.completed)));
+  if (failure.command) parts.push(make("h3", {}, "Reproduce"), make("div", { class: "command" }, make("code", {}, failure.command), make("button", { type: "button", class: "copy", "data-copy": "" }, "Copy")));
+  return parts;
+}
+
+function show(failure) {
+  current = failure;
+  const index = shownFailures.indexOf(failure), e = failure.explanation;
+  $("#detail-title").textContent = title(failure);
+  $("#detail-place").textContent = capital(place(failure));
+  $("#detail-count").textContent = index < 0 ? "" : `${index + 1} of ${shownFailures.length}`;
+  $("#previous").disabled = index <= 0;
+  $("#next").disabled = index < 0 || index >= shownFailures.length - 1;
+  $("#cam-label").hidden = !(e && (e.cam_clean || e.cam_shifted));
+  $("#cam-name").textContent = e?.method || "Attention";
+  $("#cam-max").textContent = e?.scale ? Number(e.scale.toPrecision(3)) : "max";
+  $("#overlay-label").hidden = !(failure.overlay_clean || failure.overlay_shifted);
+  $("#zoom-label").hidden = !failure.box;
+  $("#about").replaceChildren(...about(failure));
+  drawStage();
+  if (!detail.open) { opener = document.activeElement; detail.showModal(); $("#cut").focus({ preventScroll: true }); }
+  detail.scrollTop = 0;
+}
+
+function move(step) {
+  const next = shownFailures[shownFailures.indexOf(current) + step];
+  if (next) history.replaceState(null, "", link(next)), show(next);
+}
+
+function route() {
+  if (!detail) return;
+  if (!location.hash.startsWith("#failure-")) { if (detail.open) detail.close(); return; }
+  let id = location.hash.slice("#failure-".length);
+  try { id = decodeURIComponent(id); } catch { /* taken as it is */ }
+  const failure = byId.get(id);
+  if (!failure) return;
+  if (!shownFailures.includes(failure)) { form.reset(); setTimeout(() => { update(); show(failure); }); return; }
+  show(failure);
+}
+
+function cutAt(value) {
+  const at = Math.min(100, Math.max(0, value));
+  $("#stage").style.setProperty("--cut", `${at}%`);
+  $("#cut").setAttribute("aria-valuenow", Math.round(at));
+  $("#cut").setAttribute("aria-valuetext", `${Math.round(at)} % clean`);
+}
+
+if (detail) {
+  const stage = $("#stage"), cut = $("#cut");
+  const follow = (event) => { const frame = stage.getBoundingClientRect(); cutAt((100 * (event.clientX - frame.left)) / frame.width); };
+  stage.addEventListener("pointerdown", (event) => {
+    if (!stage.classList.contains("slider") || event.button !== 0) return;
+    stage.setPointerCapture(event.pointerId);
+    follow(event);
+    cut.focus({ preventScroll: true });
+    event.preventDefault();
+  });
+  stage.addEventListener("pointermove", (event) => { if (stage.hasPointerCapture(event.pointerId)) follow(event); });
+  cut.addEventListener("keydown", (event) => {
+    const now = Number(cut.getAttribute("aria-valuenow"));
+    const next = { ArrowLeft: now - 4, ArrowRight: now + 4, ArrowDown: now - 4, ArrowUp: now + 4, PageDown: now - 20, PageUp: now + 20, Home: 0, End: 100 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    cutAt(next);
+  });
+  detail.addEventListener("keydown", (event) => {
+    if (event.target.matches("input[type=radio]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "ArrowLeft" || event.key === "k") move(-1);
+    if (event.key === "ArrowRight" || event.key === "j") move(1);
+  });
+  for (const input of $$("input", $(".viewer-tools"))) input.addEventListener("change", drawStage);
+  $("#previous").addEventListener("click", () => move(-1));
+  $("#next").addEventListener("click", () => move(1));
+  $("#close").addEventListener("click", () => detail.close());
+  detail.addEventListener("click", (event) => { if (event.target === detail) detail.close(); });
+  detail.addEventListener("close", () => {
+    if (location.hash.startsWith("#failure-")) history.replaceState(null, "", location.pathname + location.search);
+    (opener?.isConnected ? opener : $("#cards a"))?.focus({ preventScroll: true });
+  });
+  addEventListener("hashchange", route);
+  cutAt(50);
+  route();
+}

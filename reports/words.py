@@ -1,0 +1,173 @@
+"""Numbers and sentences: the same words in the page and in the summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.read import Figure, Run, as_severity
+
+NBSP = "\u00a0"
+MINUS = "\u2212"
+UNKNOWN = "too few"
+_FAMILY = {"imagenet_c": "ImageNet-C"}
+VERBS = {
+    "missed": "Missed", "invented": "Invented", "confused": "Confused", "misplaced": "Misplaced",
+}  # fmt: skip
+
+
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """Return a number with a true minus.
+
+    >>> number(0.4312), number(-0.4, 2), number(0.1, 2, sign=True), number(None)
+    ('0.431', '−0.40', '+0.10', 'too few')
+    """
+    if value is None:
+        return UNKNOWN
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def percent(value: float | None, *, unit: bool = True) -> str:
+    """Return a fraction in percent, whole.
+
+    >>> percent(0.4312), percent(0.4312, unit=False), percent(None)
+    ('43\\xa0%', '43', 'too few')
+    """
+    if value is None:
+        return UNKNOWN
+    text = f"{100 * value:.0f}".replace("-", MINUS)
+    return f"{text}{NBSP}%" if unit else text
+
+
+def interval(figure: Figure, digits: int = 2, *, as_percent: bool = False) -> str:
+    """Return '[0.39, 0.47]', or nothing where no interval is known.
+
+    >>> interval(Figure(0.43, 0.39, 0.47)), interval(Figure(0.43, 0.39, 0.47), as_percent=True), interval(Figure(0.43))
+    ('[0.39, 0.47]', '[39, 47]', '')
+    """
+    if figure.low is None or figure.high is None:
+        return ""
+    show = (lambda v: percent(v, unit=False)) if as_percent else (lambda v: number(v, digits))
+    return f"[{show(figure.low)}, {show(figure.high)}]"
+
+
+def family_name(family: str) -> str:
+    """Return a family as people write it.
+
+    >>> family_name("imagenet_c"), family_name("weather")
+    ('ImageNet-C', 'weather')
+    """
+    return _FAMILY.get(family, family.replace("_", " "))
+
+
+def shift_name(name: str) -> str:
+    """Return a shift without its family, in words.
+
+    >>> shift_name("lighting/low_sun"), shift_name("imagenet_c/jpeg_compression")
+    ('low sun', 'jpeg compression')
+    """
+    return name.split("/", 1)[-1].replace("_", " ")
+
+
+def listed(words: list[str]) -> str:
+    """Return words as a list in a sentence.
+
+    >>> listed(["1", "3", "5"]), listed(["1"])
+    ('1, 3 and 5', '1')
+    """
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun.
+
+    >>> counted(1, "shift"), counted(1200, "class", "classes")
+    ('1\\xa0shift', '1,200\\xa0classes')
+    """
+    return f"{n:,}{NBSP}{one if n == 1 else many or one + 's'}"
+
+
+def verdict(run: Run) -> str:
+    """Return the verdict in one sentence."""
+    head = run.data["headline"]
+    model, label = run.data["model"]["name"], run.label()
+    rpc, clean = Figure.of(head["rpc"]).value, Figure.of(head["clean"]).value
+    if rpc is not None:
+        return f"{model} keeps {percent(rpc)} of its clean {label}."
+    if clean is None:
+        return f"Too few samples to say how good {model} is."
+    if clean == 0:
+        return f"{model} scores nothing on clean pictures, so there is nothing to lose."
+    return f"Too few samples to say what {model} keeps of its clean {label}."
+
+
+def scope(run: Run) -> str:
+    """Return what the verdict is an average of."""
+    severities = [f"{s:g}" for s in run.severities]
+    if not run.shift_names:
+        return "No shift was applied: the figures are those of the clean data."
+    steps = f"severity {severities[0]}" if len(severities) == 1 else f"severities {listed(severities)}"
+    return f"Averaged over {counted(len(run.shift_names), 'shift')} at {steps}."
+
+
+def weakest(run: Run) -> str:
+    """Return the sentence on the weakest family, and where it breaks; empty where nothing is known."""
+    ranked = [f for f in run.data["families"] if Figure.of(f["rpc"]).value is not None]
+    if not ranked:
+        return ""
+    worst = min(ranked, key=lambda f: Figure.of(f["rpc"]).value or 0.0)
+    kept = percent(Figure.of(worst["rpc"]).value)
+    text = f"Weakest against {family_name(worst['family'])}, where {kept} is left"
+    breaking = first_break(run, worst["family"])
+    if breaking is None:
+        return f"{text}; no shift of it takes half of the score."
+    return f"{text}; it breaks at {place(run, breaking['shift'], breaking['breaks_at'])}."
+
+
+def place(run: Run, shift: str, severity: Any) -> str:
+    """Return a cell in words: 'severity 3 of fog (visibility 200 m)'."""
+    physical = run.physical(shift, float(severity))
+    text = f"severity {as_severity(severity):g} of {shift_name(shift)}"
+    return f"{text} ({physical})" if physical else text
+
+
+def first_break(run: Run, family: str | None = None) -> dict[str, Any] | None:
+    """Return the shift that breaks first (lowest severity, then least kept), or None."""
+    broken = [
+        p for p in run.data["per_shift"] if p.get("breaks_at") is not None and family in (None, p["family"])
+    ]
+    return min(broken, key=lambda p: (p["breaks_at"], Figure.of(p["rpc"]).value or 0.0), default=None)
+
+
+def breaks(run: Run) -> str:
+    """Return how many shifts break the model: 'Half of the score is lost to 9 of 16 shifts.'"""
+    broken = [p for p in run.data["per_shift"] if p.get("breaks_at") is not None]
+    total = len(run.data["per_shift"])
+    if not total:
+        return ""
+    if not broken:
+        return f"None of {counted(total, 'shift')} takes half of the score."
+    return f"Half of the score or more is lost to {len(broken)} of {counted(total, 'shift')}."
+
+
+def story(failure: dict[str, Any]) -> str:
+    """Return what happened, in a sentence."""
+    name, other = failure.get("class_name") or "object", failure.get("predicted_class")
+    shift = shift_name(failure["shift"])
+    before, now = failure.get("score_clean"), failure.get("score_shifted")
+    was = f"On the clean picture it was found with score {before:.2f}. " if before is not None else ""
+    kind = failure["failure"]
+    if kind == "missed":
+        best = "" if now is None else f"; the highest score there is {now:.2f}"
+        return f"{was}Under {shift} nothing matches it{best}."
+    if kind == "invented":
+        score = "" if now is None else f" with score {now:.2f}"
+        return f"Under {shift} the model reports a {other or name}{score} where there is none."
+    if kind == "confused":
+        score = "" if now is None else f" (score {now:.2f})"
+        return f"{was}Under {shift} it is taken for {other or 'something else'}{score}."
+    overlap = failure.get("iou")
+    tail = "" if overlap is None else f": IoU with the true box is {overlap:.2f}"
+    return f"{was}Under {shift} it is found in the wrong place{tail}."
