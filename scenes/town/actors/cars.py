@@ -273,7 +273,7 @@ def _front(body: Body, skin: _Skin, rng: Rng) -> list[Mesh]:
     floor = float(skin.bottom()[0])
     intake_z = floor + 0.075
     parts = [
-        paint(lamp, rgb("#c8ced4"), Surface.GLASS, smooth=True),
+        paint(lamp, rgb("#d4d9de"), Surface.GLASS, smooth=True),
         paint(core, rgb("#ffffff"), Surface.METAL, smooth=True),
         paint(ball(0.1, grille_w, grille_h, 12, 6, 0.55).moved(x - 0.055, 0, lamp_z - 0.035), rgb("#0d0d0f"), smooth=True),
         paint(ball(0.1, 0.6 * w, 0.055, 12, 6, 0.55).moved(x - 0.07, 0, intake_z), rgb("#0d0d0f"), smooth=True),
@@ -287,7 +287,7 @@ def _front(body: Body, skin: _Skin, rng: Rng) -> list[Mesh]:
 def _rear(body: Body, skin: _Skin, color: Color, kind: str) -> list[Mesh]:
     length, width, height = body.size
     x, w = -length / 2, width / 2
-    red = rgb("#b30d12")
+    red = rgb("#cf1016")
     floor = float(skin.bottom()[-1])
     bumper = paint(ball(0.09, 0.88 * w, 0.07, 12, 6, 0.5).moved(x + 0.06, 0, floor + 0.07), TRIM, smooth=True)
     if kind == "van":

@@ -95,8 +95,8 @@ def _bus_ends(length: float, width: float, height: float, line: int, rng: Rng) -
     front_window = box(0.05, 2 * w - 0.34, height - 1.62).moved(x + 0.003, 0, 0.5 * (height - 0.55) + 0.46)
     rear_window = box(0.04, 2 * w - 0.7, 0.75).moved(-x - 0.002, 0, height - 1.1)
     lamps = both_sides(ball(0.05, 0.2, 0.1, 10, 6, 0.7).moved(x - 0.012, w - 0.44, 0.66))
-    tails = both_sides(box(0.04, 0.14, 0.42).moved(-x + 0.01, w - 0.2, 0.95))
-    amber = both_sides(box(0.04, 0.14, 0.12).moved(-x + 0.01, w - 0.2, 1.25))
+    tails = both_sides(box(0.05, 0.16, 0.46).moved(-x, w - 0.18, 0.97))
+    amber = both_sides(box(0.05, 0.16, 0.14).moved(-x, w - 0.18, 1.28))
     wipers = [rod((x + 0.035, s * 0.1, 0.95), (x + 0.035, s * 0.75, 1.35), 0.014, 4) for s in (-1, 1)]
     mirror = both_sides(box(0.1, 0.18, 0.36).moved(x + 0.16, w + 0.1, height - 0.85))
     arm = both_sides(box(0.3, 0.04, 0.04).moved(x + 0.05, w + 0.02, height - 0.62))
@@ -105,11 +105,15 @@ def _bus_ends(length: float, width: float, height: float, line: int, rng: Rng) -
     dark = box(0.04, 1.9, 0.42).moved(x + 0.008, 0, z)
     parts = [paint(s, TRIM) for s in (*wipers, mirror, arm, dark)]
     parts += [paint(front_window, GLASS, Surface.GLASS), paint(rear_window, GLASS, Surface.GLASS)]
-    parts += [paint(lamps, rgb("#eef0f2"), Surface.METAL, smooth=True), paint(tails, rgb("#b30d12"), Surface.GLASS)]
+    parts += [paint(lamps, rgb("#eef0f2"), Surface.METAL, smooth=True), paint(tails, rgb("#cf1016"), Surface.GLASS)]
     parts += [paint(amber, rgb("#d9790f"), Surface.GLASS), paint(box(0.05, 2 * w - 0.5, 0.12).moved(x, 0, 0.4), TRIM)]
     parts.append(paint(box(0.03, 1.3, 0.35).moved(-x, 0, 0.75), rgb("#26272a")))
     parts.append(paint(box(0.02, 0.52, 0.12).moved(x + 0.02, 0, 0.52), rgb("#f3f3ee")))
-    return [*parts, panel(sign, board, Surface.MATTE)]
+    number = [[-x - 0.026, 0.62, z + 0.13], [-x - 0.026, 0.62, z - 0.13], [-x - 0.026, -0.62, z - 0.13], [-x - 0.026, -0.62, z + 0.13]]
+    parts.append(paint(box(0.04, 1.34, 0.32).moved(-x - 0.004, 0, z), TRIM))
+    parts.append(paint(box(0.05, 2 * w - 0.3, 0.14).moved(-x, 0, 0.42), TRIM))
+    parts.append(paint(box(0.03, 0.52, 0.12).moved(-x - 0.02, 0, 0.52), rgb("#f3f3ee")))
+    return [*parts, panel(sign, board), panel(number, route_board(line, ""))]
 
 
 def _bus_doors(length: float, width: float) -> list[Mesh]:
@@ -213,11 +217,11 @@ def _chassis(length: float, front: float, back: float) -> list[Mesh]:
     crate = box(0.9, 0.5, 0.5).moved((front + back) / 2 + 0.8, -0.98, 0.74)
     guard = box(0.08, 2.3, 0.12).moved(back + 0.12, 0, 0.52)
     hangers = both_sides(box(0.06, 0.08, 0.45).moved(back + 0.14, 0.6, 0.7))
-    lamps = both_sides(box(0.06, 0.36, 0.13).moved(back + 0.06, 0.92, 0.72))
+    lamps = both_sides(box(0.06, 0.42, 0.17).moved(back + 0.04, 0.92, 0.74))
     plate = box(0.02, 0.52, 0.12).moved(back + 0.07, 0, 0.53)
     parts = [paint(s, rgb("#1c1d20")) for s in (rails, crate, hangers)]
     parts += [paint(tank, rgb("#a6a9ad"), Surface.METAL, smooth=True), paint(guard, rgb("#d9d9d6"))]
-    return [*parts, paint(lamps, rgb("#b30d12"), Surface.GLASS), paint(plate, rgb("#f3f3ee"))]
+    return [*parts, paint(lamps, rgb("#cf1016"), Surface.GLASS), paint(plate, rgb("#f3f3ee"))]
 
 
 def _cargo_box(front: float, back: float, width: float, height: float, rng: Rng) -> list[Mesh]:
@@ -232,6 +236,10 @@ def _cargo_box(front: float, back: float, width: float, height: float, rng: Rng)
     parts.append(paint(box(0.02, 0.03, height - low - 0.1).moved(back - 0.006, 0, (height + low) / 2), TRIM))
     for y in (-0.75, -0.2, 0.2, 0.75):
         parts.append(paint(box(0.03, 0.035, height - low - 0.2).moved(back - 0.012, y, (height + low) / 2), rgb("#8c9095")))
+    for s in (-1, 1):
+        parts.append(paint(box(0.03, 0.06, height - low - 0.1).moved(back - 0.028, s * (w - 0.03), (height + low) / 2), rgb("#c8141c"), Surface.RETRO))
+        parts.append(paint(box(length * 0.55, 0.03, 0.3).moved(middle - 0.02 * length, s * (w - 0.03), 0.72), rgb("#b9bcc0"), Surface.METAL))
+    parts.append(paint(box(0.03, width - 0.1, 0.06).moved(back - 0.028, 0, low + 0.06), rgb("#c8141c"), Surface.RETRO))
     if rng.uniform() < 0.8:
         texture = side_print(rng.choice(_FIRMS), color, accent, rng.integer(0, 3))
         z1, z0, x1, x0 = height - 0.1, low + 0.1, front - 0.08, back + 0.08

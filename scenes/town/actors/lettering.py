@@ -122,10 +122,11 @@ def direction_face(place: str, second: str, color: str, distance: int) -> Pictur
 
 @lru_cache(maxsize=64)
 def route_board(line: int, end: str) -> Picture:
-    """Return the destination board of a bus: amber letters on black."""
+    """Return the board of a bus: amber letters on black; without an `end`, the number alone."""
     image, draw = _canvas(312, 64, "#0a0a0a")
-    _write(draw, str(line), (8, 10, 78, 54), "#ffb020", 0.03)
-    _write(draw, end, (92, 14, 304, 50), "#ffb020", 0.015)
+    _write(draw, str(line), (8, 10, 78 if end else 304, 54), "#ffb020", 0.03)
+    if end:
+        _write(draw, end, (92, 14, 304, 50), "#ffb020", 0.015)
     return _done(image)
 
 

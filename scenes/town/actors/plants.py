@@ -26,7 +26,6 @@ def foliage(blobs: Floats, color: Color, rng: Rng, leaves: int, leaf_size: float
     light *= 0.72 + 0.56 * rng.uniforms(len(middle))
     light[: len(core.faces)] *= 0.7
     m = mesh(solid.vertices, solid.faces, color, surface=Surface.FOLIAGE, recolour=True)
-    m.smooth[: len(core.faces)] = True
     warm = 1.0 + 0.18 * (rng.uniforms(len(middle)) - 0.5)
     m.color[:] = np.clip(m.color * (light[:, None] * np.stack([warm, np.ones_like(warm), 1 / warm], -1)), 0, 1)
     return m
@@ -37,7 +36,7 @@ def _core(blob: Floats, rng: Rng, level: int) -> Solid:
     v = sphere.vertices
     waves = rng.normals(4, 3) * 2.6
     lumps = np.sin(v @ waves.T + rng.uniforms(4) * 6.28).sum(axis=1) * 0.055
-    radius = 0.93 + lumps + 0.1 * (rng.uniforms(len(v)) - 0.5)
+    radius = 0.92 + lumps + 0.2 * (rng.uniforms(len(v)) - 0.5)
     return Solid(v * radius[:, None] * blob[3:] + blob[:3], sphere.faces)
 
 
