@@ -19,6 +19,7 @@ WALL_M = 14.0  # lateral distance of the corridor's walls: two lanes, pavement, 
 CAMERA_HEIGHT_M = 1.5
 _UPRIGHT_SHARE = 0.12  # a segment with more of its pixels over the horizon than this stands upright
 _SPECK_SHARE = 0.0002  # smaller parts of a segmentation are not looked at
+_BACKDROP_SHARE = 0.005  # larger parts that are not seen to stand on the ground line the street
 _STANDS_IF_WIDER = 2.0  # so many times wider, in metres, at its far end than at its near one
 
 Mask = NDArray[np.bool_]
@@ -31,7 +32,7 @@ def ground_plane_depth(sample: Sample) -> Depth:
     sky = sky_mask(sample.image, camera)
     notes = sample.annotations
     if notes.segmentation is not None:
-        depth, sky = _upright_segments(notes, camera, ground, sky)
+        depth, sky = _upright_segments(notes, sample.image, camera, ground, sky)
     else:
         depth = np.minimum(ground, _corridor(camera))
     depth[sky] = np.inf
@@ -49,7 +50,7 @@ def ground_points(camera: Camera) -> tuple[Mask, Depth]:
     return where & (np.abs(columns + 0.5 - middle) <= spread), ground
 
 
-def _up(camera: Camera) -> tuple[NDArray[np.float64], float]:
+def ground_frame(camera: Camera) -> tuple[NDArray[np.float64], float]:
     """Return world up in camera coordinates (3,) and height over ground; a level 1.5 m where the pose says nothing.
 
     A pose that is not upright, or stands under or far over the ground, is not one of a road camera.
@@ -62,7 +63,7 @@ def _up(camera: Camera) -> tuple[NDArray[np.float64], float]:
 
 def climb(camera: Camera) -> NDArray[np.float32]:
     """Return (H, W) how much each ray climbs per metre of depth; 0 on the horizon."""
-    up, _ = _up(camera)
+    up, _ = ground_frame(camera)
     x = (np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
     y = (np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]
     rise: NDArray[np.float32] = (up[0] * x[None, :] + up[1] * y[:, None] + up[2]).astype(np.float32)
@@ -76,7 +77,7 @@ def _above(camera: Camera) -> Mask:
 
 def _ground(camera: Camera) -> Depth:
     """Return (H, W) depth of the plane, at most FAR_M, and FAR_M over the horizon."""
-    _, height = _up(camera)
+    _, height = ground_frame(camera)
     descent = np.maximum(-climb(camera), height / FAR_M)
     return (height / descent).astype(np.float32)
 
@@ -112,11 +113,14 @@ def sky_mask(image: Image, camera: Camera) -> Mask:
     return sky
 
 
-def _upright_segments(notes: Annotations, camera: Camera, ground: Depth, sky: Mask) -> tuple[Depth, Mask]:
+def _upright_segments(
+    notes: Annotations, image: Image, camera: Camera, ground: Depth, sky: Mask
+) -> tuple[Depth, Mask]:
     """Return depth and sky where a segmentation says what belongs together; class names are not needed."""
     segmentation = notes.segmentation
     assert segmentation is not None  # the one caller has looked
     sky = sky.copy()
+    light_through_leaves = _blue_near(sky, image)
     ignored = notes.segmentation_ignore
     above = _above(camera)
     upright: list[Mask] = []
@@ -134,18 +138,34 @@ def _upright_segments(notes: Annotations, camera: Camera, ground: Depth, sky: Ma
             upright.extend(_parts(mask))
         else:
             upright.extend(part for part in _parts(mask) if _stands(part, ground))
+    if upright:
+        sky |= light_through_leaves & np.any(upright, axis=0)
+        upright = [part & ~sky for part in upright]
     flat = np.logical_not(sky | np.any(upright, axis=0)) if upright else ~sky
     depth = np.where(flat, np.minimum(ground, FAR_M), np.nan).astype(np.float32)
     for mask in upright:
         feet = _foot_depth(mask, flat, ground)
         if feet is not None:
             depth = np.where(mask, feet[None, :], depth)
+        elif np.count_nonzero(mask) > _BACKDROP_SHARE * mask.size:
+            depth = np.where(mask, _corridor(camera), depth)
     unknown = np.isnan(depth) & ~sky
     if unknown.any():  # nothing of it is seen to stand on the ground: as far as what is next to it
         known = (np.isfinite(depth) & ~sky).astype(np.float32)
         near = np.exp(push_pull(np.where(known > 0, np.log(np.where(known > 0, depth, 1.0)), 0.0).astype(np.float32), known))
         depth = np.where(unknown, near, depth)
     return np.where(flat, depth, np.minimum(depth, _corridor(camera) * 1.5)).astype(np.float32), sky
+
+
+def _blue_near(sky: Mask, image: Image) -> Mask:
+    """Return blue, bright pixels near the sky: it shines through leaves and wires that a segmentation is too coarse for."""
+    if not sky.any():
+        return sky
+    reach = 2 * (image.shape[1] // 40) + 1
+    near = cv2.dilate(sky.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    red, blue = image[..., 0].astype(np.int16), image[..., 2].astype(np.int16)
+    found: Mask = near & (blue > red + 12) & (blue > 0.8 * np.median(blue[sky]))
+    return found
 
 
 def _parts(mask: Mask) -> list[Mask]:

@@ -1,0 +1,143 @@
+"""Rain of a given rate: streaks of the drops near the camera, and the veil of all the others.
+
+Drop sizes after Marshall and Palmer (1948), N(D) = 8000 exp(-4.1 R^-0.21 D) per m3 and mm; terminal speed after Atlas
+(1973), 9.65 - 10.3 exp(-0.6 D) m/s; extinction 0.312 R^0.67 per km; a drop refracts a wide cone of the scene, mostly
+sky, and sends 94 % of it on (Garg and Nayar 2007).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from scenes.sample import Sample
+from synth import particles
+from synth.atmosphere import air_path_m, airlight_of, depth_and_camera
+from synth.wet import wet_ground
+from synth.random import Rng
+from synth.registry import register
+from synth.shift import Change, Family, Need, SeverityTable
+
+SMALLEST_MM = 0.7  # smaller drops make no streak that a camera resolves
+FARTHEST_M = 4.5  # drops beyond leave less than a hundredth of a grey level each: they are the veil
+THROUGHPUT = 0.94
+ZENITH = 1.4  # an overcast sky is brighter overhead than at the horizon (CIE overcast: 3 to 1)
+
+
+@dataclass(frozen=True)
+class RainParams:
+    """One drawn rain. Speeds in m/s (camera: forward, wind: to the right); the cloud base is over the camera."""
+
+    rate_mm_per_h: float
+    exposure_ms: float
+    speed_mps: float
+    wind_mps: float
+    cloud_base_m: float
+    airlight: tuple[float, float, float]
+    seed: int
+
+
+@register
+@dataclass(frozen=True)
+class Rain:
+    """Rain before and around the camera. Options: exposure and speed of the car where they are not to be drawn; wet_ground."""
+
+    name: ClassVar[str] = "weather/rain"
+    family: ClassVar[Family] = "weather"
+    needs: ClassVar[frozenset[Need]] = frozenset({"depth", "camera"})
+    changes: ClassVar[Change] = "appearance"
+    table: ClassVar[SeverityTable] = SeverityTable(
+        "rain rate",
+        "mm/h",
+        (5.0, 15.0, 30.0, 60.0, 120.0),
+        "over 7.6 mm/h is heavy (AMS), over 50 violent (Met Office); Tremblay 2020 renders 5 to 200 mm/h",
+        "log",
+    )
+    params_type: ClassVar[type[RainParams]] = RainParams
+
+    exposure_ms: float | None = None
+    speed_mps: float | None = None
+    wet_ground: bool = True
+
+    def draw(self, sample: Sample, severity: float, rng: Rng) -> RainParams:
+        exposure, speed, dimming = rng.uniform(2.5, 6.0), rng.uniform(0.0, 14.0), rng.uniform(0.55, 0.75)
+        red, green, blue = airlight_of(sample.image)
+        return RainParams(
+            rate_mm_per_h=self.table.at(severity),
+            exposure_ms=exposure if self.exposure_ms is None else self.exposure_ms,
+            speed_mps=speed if self.speed_mps is None else self.speed_mps,
+            wind_mps=1.5 * rng.normal(),
+            cloud_base_m=rng.uniform(500.0, 1200.0),
+            airlight=(dimming * red, dimming * green, dimming * blue),
+            seed=rng.seed(),
+        )
+
+    def apply(self, sample: Sample, params: RainParams) -> Sample:
+        depth, camera = depth_and_camera(sample, self.name)
+        path = air_path_m(depth, camera, layer_m=params.cloud_base_m)
+        transmission = cv2.exp(-extinction_per_m(params.rate_mm_per_h) * path).reshape(path.shape)
+        wetness = wetness_of(params.rate_mm_per_h) if self.wet_ground else 0.0
+        linear = wet_ground(sample, depth, camera, wetness=wetness)
+        share = overcast_share(params.rate_mm_per_h)
+        _cloud(linear, transmission, np.array(params.airlight, np.float32), np.float32(share))
+        count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=FARTHEST_M)
+        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=FARTHEST_M)
+        size_mm = drop_sizes_mm(numbers[:, 0], params.rate_mm_per_h)
+        velocity = np.empty((count, 3))
+        velocity[:, 0] = params.wind_mps * (0.7 + 0.6 * numbers[:, 1])
+        velocity[:, 1] = fall_speed_mps(size_mm)
+        velocity[:, 2] = -params.speed_mps
+        found = particles.streaks(position, velocity, 1e-3 * size_mm, camera, exposure_s=1e-3 * params.exposure_ms)
+        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.7) * np.float32(THROUGHPUT * ZENITH)
+        return replace(sample, image=particles.paint(linear, depth, found, light))
+
+
+def wetness_of(rate_mm_per_h: float) -> float:
+    """Return how much of the road is under a film of water: a third in moderate rain, most of it in a cloudburst."""
+    return 0.9 * (1.0 - math.exp(-0.16 * rate_mm_per_h**0.6))
+
+
+def overcast_share(rate_mm_per_h: float) -> float:
+    """Return how much of the sun the rain clouds take, 0 to 1: the more it rains the dimmer and greyer."""
+    return min(0.3 + 0.004 * rate_mm_per_h, 0.7)
+
+
+@njit(cache=True)
+def _cloud(linear, transmission, airlight, share):  # type: ignore[no-untyped-def]  # numba infers
+    """Take sun and colour from linear light (H, W, 3) and lay the veil over it, in place."""
+    rows, columns = transmission.shape
+    one, half = np.float32(1.0), np.float32(0.5)
+    for i in range(rows):
+        for j in range(columns):
+            pixel, t = linear[i, j], transmission[i, j]
+            grey = np.float32(0.2126) * pixel[0] + np.float32(0.7152) * pixel[1] + np.float32(0.0722) * pixel[2]
+            for c in range(3):
+                clouded = (one - half * share) * (pixel[c] + half * share * (grey - pixel[c]))
+                pixel[c] = clouded * t + airlight[c] * (one - t)
+
+
+def extinction_per_m(rate_mm_per_h: float) -> float:
+    """Return the extinction coefficient of rain, 0.312 R^0.67 per km."""
+    return 0.312e-3 * rate_mm_per_h**0.67
+
+
+def drops_per_m3(rate_mm_per_h: float) -> float:
+    """Return the number of drops over SMALLEST_MM in a cubic metre: the integral of Marshall and Palmer's N(D)."""
+    slope = 4.1 * rate_mm_per_h**-0.21
+    return 8000.0 / slope * math.exp(-slope * SMALLEST_MM)
+
+
+def drop_sizes_mm(uniform: NDArray[np.float64], rate_mm_per_h: float) -> NDArray[np.float64]:
+    """Return diameters (M,) of drops over SMALLEST_MM from numbers in [0, 1); drops over 6 mm break up."""
+    return np.minimum(SMALLEST_MM - np.log1p(-uniform) / (4.1 * rate_mm_per_h**-0.21), 6.0)
+
+
+def fall_speed_mps(size_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return terminal speeds (M,) of drops by diameter (M,), after Atlas (1973)."""
+    return 9.65 - 10.3 * np.exp(-0.6 * size_mm)

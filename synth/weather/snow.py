@@ -1,0 +1,99 @@
+"""Falling snow of a given visibility: flakes near the camera by size, speed and focus, and the veil of all the others.
+
+How many flakes there are follows from the visibility: large particles take away twice the light that meets them, so
+extinction = 2 N pi/4 <D^2>, with exponentially distributed diameters (Gunn and Marshall 1958), <D^2> = 2 mean^2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from scenes.sample import Sample
+from synth import particles
+from synth.atmosphere import air_path_m, airlight_of, depth_and_camera, extinction_per_m, veil
+from synth.radiometry import to_linear
+from synth.random import Rng
+from synth.registry import register
+from synth.shift import Change, Family, Need, SeverityTable
+
+FARTHEST_M = 5.0
+LARGEST_M = 0.012
+ALBEDO = 0.9
+
+
+@dataclass(frozen=True)
+class SnowParams:
+    """One drawn snowfall. Sizes in mm, speeds in m/s (camera: forward, wind: to the right)."""
+
+    visibility_m: float
+    mean_size_mm: float
+    exposure_ms: float
+    speed_mps: float
+    wind_mps: float
+    cloud_base_m: float
+    airlight: tuple[float, float, float]
+    seed: int
+
+
+@register
+@dataclass(frozen=True)
+class Snow:
+    """Snow before and around the camera. Options fix what is otherwise drawn: exposure and speed of the car."""
+
+    name: ClassVar[str] = "weather/snow"
+    family: ClassVar[Family] = "weather"
+    needs: ClassVar[frozenset[Need]] = frozenset({"depth", "camera"})
+    changes: ClassVar[Change] = "appearance"
+    table: ClassVar[SeverityTable] = SeverityTable(
+        "visibility",
+        "m",
+        (1000.0, 600.0, 350.0, 200.0, 100.0),
+        "snow is light over 1000 m, moderate over 500 m, heavy below (WMO No. 8, NWS); 100 m is a blizzard with squalls",
+        "reciprocal",
+    )
+    params_type: ClassVar[type[SnowParams]] = SnowParams
+
+    exposure_ms: float | None = None
+    speed_mps: float | None = None
+
+    def draw(self, sample: Sample, severity: float, rng: Rng) -> SnowParams:
+        exposure, speed, dimming = rng.uniform(3.0, 10.0), rng.uniform(0.0, 10.0), rng.uniform(0.8, 0.95)
+        red, green, blue = airlight_of(sample.image)
+        return SnowParams(
+            visibility_m=self.table.at(severity),
+            mean_size_mm=rng.uniform(2.0, 3.5),
+            exposure_ms=exposure if self.exposure_ms is None else self.exposure_ms,
+            speed_mps=speed if self.speed_mps is None else self.speed_mps,
+            wind_mps=2.0 * rng.normal(),
+            cloud_base_m=rng.uniform(300.0, 900.0),
+            airlight=(dimming * red, dimming * green, dimming * blue),
+            seed=rng.seed(),
+        )
+
+    def apply(self, sample: Sample, params: SnowParams) -> Sample:
+        depth, camera = depth_and_camera(sample, self.name)
+        path = air_path_m(depth, camera, layer_m=params.cloud_base_m)
+        transmission = cv2.exp(-extinction_per_m(params.visibility_m) * path).reshape(path.shape)
+        veiled = veil(sample.image, transmission, params.airlight)
+        mean_m = 1e-3 * params.mean_size_mm
+        density = flakes_per_m3(params.visibility_m, mean_m)
+        count = particles.count_in_view(camera, per_m3=density, farthest_m=FARTHEST_M)
+        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=FARTHEST_M)
+        size = np.minimum(-mean_m * np.log1p(-numbers[:, 0]), LARGEST_M)
+        velocity = np.empty((count, 3))
+        velocity[:, 0] = params.wind_mps + 1.2 * (numbers[:, 1] - 0.5)  # flakes flutter
+        velocity[:, 1] = 0.7 + 0.8 * numbers[:, 2]  # 0.7 to 1.5 m/s (Locatelli and Hobbs 1974)
+        velocity[:, 2] = -params.speed_mps
+        found = particles.streaks(position, velocity, size, camera, exposure_s=1e-3 * params.exposure_ms)
+        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.8) * np.float32(ALBEDO)
+        return replace(sample, image=particles.paint(to_linear(veiled), depth, found, light))
+
+
+def flakes_per_m3(visibility_m: float, mean_size_m: float) -> float:
+    """Return how many flakes in a cubic metre leave that visibility."""
+    return extinction_per_m(visibility_m) / (2.0 * math.pi / 4.0 * 2.0 * mean_size_m**2)
