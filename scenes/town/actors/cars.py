@@ -210,14 +210,14 @@ _SEAM = 0.0022  # half width of a door gap, share of length: 1 cm
 def _stations(body: Body) -> Floats:
     """Return the positions of the sections: an even spread, and every edge of glass, pillars, seams and arches."""
     length = body.size[0]
-    marks = [np.linspace(0, 1, 19), np.array([0.008, 0.02, 0.035, 0.075, 0.965, 0.98, 0.992])]
+    marks = [np.linspace(0, 1, 15), np.array([0.008, 0.02, 0.035, 0.965, 0.98, 0.992])]
     edges = [*body.front_screen, *body.side_glass, *(body.rear_screen or ())]
     marks.append(np.array(edges))
     marks += [np.array([p - 0.0075, p + 0.0075]) for p in body.pillars]
     marks += [np.array([p - _SEAM, p + _SEAM]) for p in body.seams]
     radius = _arch_radius(body) / length
     for share in body.axles:
-        marks.append(share + radius * np.cos(np.linspace(0, np.pi, 11)))
+        marks.append(share + radius * np.cos(np.linspace(0, np.pi, 10)))
         marks.append(np.array([share - radius * 1.004, share + radius * 1.004]))
     values = np.unique(np.concatenate(marks).clip(0, 1))
     return values[np.concatenate([[True], np.diff(values) > 1e-4])]

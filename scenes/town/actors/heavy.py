@@ -238,7 +238,7 @@ def _cargo_box(front: float, back: float, width: float, height: float, rng: Rng)
         parts.append(paint(box(0.03, 0.035, height - low - 0.2).moved(back - 0.012, y, (height + low) / 2), rgb("#8c9095")))
     for s in (-1, 1):
         parts.append(paint(box(0.03, 0.06, height - low - 0.1).moved(back - 0.028, s * (w - 0.03), (height + low) / 2), rgb("#c8141c"), Surface.RETRO))
-        parts.append(paint(box(length * 0.55, 0.03, 0.3).moved(middle - 0.02 * length, s * (w - 0.03), 0.72), rgb("#b9bcc0"), Surface.METAL))
+        parts.append(paint(box(length * 0.34, 0.03, 0.3).moved(middle + 0.09 * length, s * (w - 0.03), 0.72), rgb("#b9bcc0"), Surface.METAL))
     parts.append(paint(box(0.03, width - 0.1, 0.06).moved(back - 0.028, 0, low + 0.06), rgb("#c8141c"), Surface.RETRO))
     if rng.uniform() < 0.8:
         texture = side_print(rng.choice(_FIRMS), color, accent, rng.integer(0, 3))
