@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scenes.random import Rng
 from scenes.town.classes import SECOND_OBJECT
 from scenes.town.mesh import Mesh
-from scenes.town.soup import Body
+from scenes.town.soup import Body, thinned
 from scenes.town.streets import KERB_HEIGHT_M, LANE_M, PARKING_M, Path, Plan, Street, line_path
 
 MOVING_KINDS = (
@@ -21,9 +21,12 @@ MOVING_KINDS = (
 PARKED_KINDS = (
     *("hatchback",) * 6, *("sedan",) * 5, *("estate",) * 4, *("suv",) * 5, *("van",) * 5, "truck",
 )  # fmt: skip
-LENGTH_M = {"truck": 8.5, "bus": 12.0, "van": 5.6, "cyclist": 1.9}
-ROADSIDE_SIGNS = ("sign_speed", "sign_no_entry", "sign_crossing", "sign_speed", "sign_yield", "sign_stop")
-EGO_GAP_M = 9.0
+LENGTH_M = {"truck": 8.5, "bus": 12.0, "van": 5.6, "cyclist": 1.9, "motorcyclist": 2.1}
+ROADSIDE_SIGNS = (
+    "sign_speed", "sign_speed", "sign_no_entry", "sign_crossing", "sign_yield", "sign_stop", "sign_direction",
+)  # fmt: skip
+STREET_TREES = ("tree_round", "tree_round", "tree_conifer", "tree_birch")
+EGO_GAP_M = 12.0
 Builder = Callable[[str, Rng], Mesh]
 
 
@@ -71,7 +74,7 @@ class Cast:
         self.actors: list[Actor] = []
         self.furniture: list[tuple[Body, NDArray[np.float64], str]] = []
         self._next = 1
-        self._variants: dict[tuple[str, int], Body] = {}
+        self._variants: dict[tuple[str, int, bool], Body] = {}
         self.ego_lane = 0 if plan.main.lanes == 1 or rng.uniform() < 0.5 else 1
         self.ego_d = -LANE_M * (self.ego_lane + 0.5)
         self.ego_speed = rng.uniform(3.0, 9.0)
@@ -84,13 +87,16 @@ class Cast:
         self.actors.append(Actor(self._next, second, kind, body, motion, state))
         self._next += 2 if second else 1
 
-    def _furnish(self, kind: str, xy: NDArray[np.float64], yaw: float, z: float, *, scale: float = 1.0) -> None:
-        variant = self.rng.integer(0, 4)
-        if (kind, variant) not in self._variants:
-            self._variants[kind, variant] = Body.of(self._build(kind, Rng(self.seed, "furniture", kind, variant)))
+    def _furnish(
+        self, kind: str, xy: NDArray[np.float64], yaw: float, z: float, *, scale: float = 1.0, plain: bool = False
+    ) -> None:
+        key = (kind, self.rng.integer(0, 4), plain)
+        if key not in self._variants:
+            mesh = self._build(kind, Rng(self.seed, "furniture", *key[:2]))
+            self._variants[key] = Body.of(thinned(mesh) if plain else mesh)
         place = pose(float(xy[0]), float(xy[1]), z, yaw)
         place[:3, :3] *= scale
-        self.furniture.append((self._variants[kind, variant], place, kind))
+        self.furniture.append((self._variants[key], place, kind))
 
     # -- traffic
 
@@ -112,14 +118,14 @@ class Cast:
         d = -LANE_M * (lane + 0.5) if forward else LANE_M * (lane + 0.5)
         mine = forward and lane == self.ego_lane
         speed = self.ego_speed if forward else -rng.uniform(5.0, 10.0)
-        s = rng.uniform(EGO_GAP_M, 26.0) if mine else rng.uniform(-8.0, 22.0)
+        s = rng.uniform(EGO_GAP_M, 34.0) if mine else rng.uniform(-8.0, 22.0)
         while s < 170.0:
-            kind = "cyclist" if rng.uniform() < 0.13 else rng.choice(MOVING_KINDS)
+            kind = rng.choice(MOVING_KINDS)
+            if rng.uniform() < 0.16:
+                kind = "motorcyclist" if rng.uniform() < 0.3 else "cyclist"
             half = LENGTH_M.get(kind, 4.6) / 2
             s += half
-            offset = rng.uniform(-0.2, 0.2) if kind != "cyclist" else -math.copysign(0.9, -d)
-            if kind == "cyclist":
-                offset = math.copysign(0.9, d)
+            offset = math.copysign(0.9, d) if kind == "cyclist" else rng.uniform(-0.2, 0.2)
             turn = 0.0 if forward else math.pi
             self._add(kind, Motion(main.path, s, d + offset, speed, turn), "driving")
             s += half + rng.uniform(5.0, 30.0)
@@ -178,11 +184,12 @@ class Cast:
         for s in self._zebra_places():
             for _ in range(rng.integer(0, 4)):
                 self._crossing(s + rng.uniform(-1.2, 1.2))
-        if rng.uniform() < 0.6:
-            side = rng.choice((-1, 1))
+        for side in (-1, 1):
+            if rng.uniform() < 0.35:
+                continue
             d = side * (main.half_m - (PARKING_M if any(main.parking) else 0.0) - 0.7)
-            speed = self.ego_speed if side < 0 else -4.5
-            start = rng.uniform(8.0, 28.0)
+            speed = min(self.ego_speed, 6.0) if side < 0 else -4.5
+            start = rng.uniform(8.0, 34.0)
             if not self._overlaps(start, d, 3.5):
                 self._add("cyclist", Motion(main.path, start, d, speed, 0.0 if side < 0 else math.pi), "driving")
 
@@ -254,6 +261,8 @@ class Cast:
                     self._post(kind, side, sign * (side.gaps[0][1] + 0.8), sign * (side.half_m + 0.55), yaw)
             if rng.uniform() < 0.5:
                 self._post("sign_no_entry", main, far + 1.5, edge, math.pi)
+            if rng.uniform() < 0.5:
+                self._post("sign_direction", main, far + 2.0, -edge - 0.3, math.pi)
         for s in self.plan.zebras:
             self._post("sign_crossing", main, s - 2.2, -(main.half_m + 0.5), math.pi)
             self._post("sign_crossing", main, s - 2.2, main.half_m + 0.5, math.pi)
@@ -272,7 +281,7 @@ class Cast:
         """Street lamps, street trees, bins, benches, hydrants."""
         rng, main = self.rng, self.plan.main
         trees = rng.uniform() < 0.7 and main.pavement_m + main.verge_m > 3.0
-        kind = rng.choice(("tree_round", "tree_round", "tree_conifer"))
+        kind = rng.choice(STREET_TREES)
         for side in (-1, 1):
             lamp_s = rng.uniform(-4.0, 10.0)
             for s in np.arange(lamp_s, 200.0, rng.uniform(24.0, 32.0)):
@@ -284,12 +293,13 @@ class Cast:
                 for s in np.arange(lamp_s + 6.0, 220.0, rng.uniform(9.0, 15.0)):
                     if self._clear(float(s), 13.0) and rng.uniform() < 0.85:
                         d = side * (main.half_m + max(0.9, main.verge_m / 2))
-                        self._furnish(kind, main.path.at(s, d), rng.uniform(0, 6.28), KERB_HEIGHT_M,
-                                      scale=rng.uniform(0.7, 1.0))
+                        turn, scale = rng.uniform(0, 6.28), rng.uniform(0.7, 1.0)
+                        self._furnish(kind, main.path.at(s, d), turn, KERB_HEIGHT_M, scale=scale, plain=s > 90.0)
             for s in np.arange(rng.uniform(3.0, 20.0), 120.0, rng.uniform(12.0, 30.0)):
                 if self._clear(float(s), 10.0):
-                    what = rng.choice(("bin", "bench", "hydrant", "bin"))
-                    d = side * (main.outer_m - 0.35 if what == "bench" else main.half_m + 0.45)
+                    what = rng.choice(("bin", "bench", "hydrant", "bin", "postbox", "bollard", "cone", "bus_stop"))
+                    back = {"bench": 0.35, "bus_stop": 0.9, "postbox": 0.35}.get(what)
+                    d = side * (main.half_m + 0.45 if back is None else main.outer_m - back)
                     yaw = float(main.path.heading_at(s)) - side * math.pi / 2
                     self._furnish(what, main.path.at(s, d), yaw, KERB_HEIGHT_M)
 
@@ -297,5 +307,6 @@ class Cast:
         return all(abs(s - c.s) > margin for c in self.plan.crossings) and not self._near_zebra(self.plan.main, s, 3.0)
 
     def tree(self, xy: NDArray[np.float64], kind: str, scale: float) -> None:
-        """Plant a tree or bush away from the street."""
-        self._furnish(kind, xy, self.rng.uniform(0, 6.28), KERB_HEIGHT_M - 0.03, scale=scale)
+        """Plant a tree or bush away from the street; far ones are plain."""
+        far = float(np.hypot(*(xy - self.plan.main.path.at(30.0)))) > 75.0
+        self._furnish(kind, xy, self.rng.uniform(0, 6.28), KERB_HEIGHT_M - 0.03, scale=scale, plain=far)

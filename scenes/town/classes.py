@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scenes.town.actors import CLASS, SECOND_CLASS
+
 CLASS_NAMES: tuple[str, ...] = (
     "road",
     "sidewalk",
@@ -25,41 +27,19 @@ CLASS_NAMES: tuple[str, ...] = (
 )
 INDEX = {name: index for index, name in enumerate(CLASS_NAMES)}
 VOID = 255  # segmentation says nothing: benches, bins, hydrants
-
-MAIN_CLASS: dict[str, str] = {  # kind -> class of Part.MAIN; Cityscapes counts a van as a car
-    "hatchback": "car",
-    "sedan": "car",
-    "estate": "car",
-    "suv": "car",
-    "van": "car",
-    "truck": "truck",
-    "bus": "bus",
-    "pedestrian": "person",
-    "cyclist": "rider",
-    "motorcyclist": "rider",
-    "traffic_light": "traffic light",
-    "tree_round": "vegetation",
-    "tree_conifer": "vegetation",
-    "bush": "vegetation",
-    "lamp": "pole",
-    "pole": "pole",
-}
-SECOND_OBJECT = {"cyclist": "bicycle", "motorcyclist": "motorcycle"}  # kind -> class of Part.SECOND, an own object
 OBJECT_CLASSES = frozenset(
     ("person", "rider", "car", "truck", "bus", "motorcycle", "bicycle", "traffic light", "traffic sign")
 )
+# kind -> class of Part.SECOND where that is an object of its own
+SECOND_OBJECT = {kind: name for kind, name in SECOND_CLASS.items() if name in OBJECT_CLASSES}
 
 
 def main_class(kind: str) -> int:
     """Return the class index of the main part of an actor kind, VOID where Cityscapes has no class for it."""
-    name = "traffic sign" if kind.startswith("sign_") else MAIN_CLASS.get(kind)
+    name = CLASS[kind]
     return VOID if name is None else INDEX[name]
 
 
 def second_class(kind: str) -> int:
-    """Return the class index of the second part: a rider's machine, the post of a sign or light, a tree's trunk."""
-    if kind in SECOND_OBJECT:
-        return INDEX[SECOND_OBJECT[kind]]
-    if kind == "traffic_light" or kind.startswith("sign_"):
-        return INDEX["pole"]
-    return main_class(kind)
+    """Return the class index of the second part: a rider's machine, the post of a sign or light."""
+    return INDEX[SECOND_CLASS[kind]] if kind in SECOND_CLASS else main_class(kind)

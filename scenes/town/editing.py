@@ -59,6 +59,7 @@ class Placed:
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     color: Float | None = None  # (F, 3) instead of the mesh's
     patterns: dict[int, Pattern] = field(default_factory=dict)  # instance id -> pattern
+    untouched: bool = True  # no edit moved, scaled or coloured it
 
     @property
     def to_world(self) -> NDArray[np.float64]:
@@ -120,17 +121,17 @@ def _changed(thing: Placed, edit: Turn | Move | Recolour | Retexture | Reshape) 
     if isinstance(edit, Turn):
         turn = np.eye(4)
         turn[:3, :3] = rotation(edit.yaw_rad, edit.pitch_rad, edit.roll_rad)
-        return replace(thing, pose=thing.pose @ turn)
+        return replace(thing, untouched=False, pose=thing.pose @ turn)
     if isinstance(edit, Move):
         moved = thing.pose.copy()
         moved[:3, 3] += (edit.x_m, edit.y_m, edit.z_m)
-        return replace(thing, pose=moved)
+        return replace(thing, untouched=False, pose=moved)
     if isinstance(edit, Reshape):
         factors = (edit.length, edit.width, edit.height)
         if min(factors) <= 0:
             raise InputError(f"Reshape: expected factors > 0, got {factors}")
         length, width, height = (a * b for a, b in zip(thing.scale, factors, strict=True))
-        return replace(thing, scale=(length, width, height))
+        return replace(thing, untouched=False, scale=(length, width, height))
     if isinstance(edit, Recolour):
         return _recoloured(thing, edit)
     if edit.pattern not in PATTERNS:
@@ -149,7 +150,7 @@ def _recoloured(thing: Placed, edit: Recolour) -> Placed:
         raise InputError(f"Recolour: object {edit.instance_id} ({thing.kind}) has no parts that take a colour")
     color = (mesh.color if thing.color is None else thing.color).copy()
     color[chosen] = (edit.red, edit.green, edit.blue)
-    return replace(thing, color=color)
+    return replace(thing, untouched=False, color=color)
 
 
 def rotation(yaw_rad: float, pitch_rad: float, roll_rad: float) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scenes.town import noise
 from scenes.town.soup import Float
 
-SUN = np.array([1.0, 0.90, 0.74], np.float32) * 1.02  # radiance of a white face towards the sun, without the sky
-SKY_FILL = np.array([0.30, 0.36, 0.48], np.float32)  # of a white face towards the zenith, from the sky alone
+SUN = np.array([1.0, 0.89, 0.71], np.float32) * 1.22  # radiance of a white face towards the sun, without the sky
+SKY_FILL = np.array([0.30, 0.37, 0.50], np.float32)  # of a white face towards the zenith, from the sky alone
 BOUNCE = np.array([0.20, 0.18, 0.15], np.float32)  # of a white face downwards, from the sunlit ground
 ZENITH = np.array([0.10, 0.27, 0.66], np.float32)
 HORIZON = np.array([0.58, 0.72, 0.88], np.float32)

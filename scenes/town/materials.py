@@ -92,14 +92,16 @@ def _fade(points: Points, size_m: float) -> Float:
 
 def _road(p: Points) -> Float:
     x, y = p.position[:, 0], p.position[:, 1]
-    patches = noise.sample(noise.field(1.5, 3), x * 6.0, y * 6.0)
-    grain = noise.sample(noise.field(0.3, 4), x * 45.0, y * 45.0)
-    wear = np.exp(-(((np.abs(np.abs(p.uv[:, 1]) % 3.4 - 1.7) - 0.75) / 0.35) ** 2))  # wheel tracks
-    value = 1.0 + 0.05 * patches + 0.04 * wear
-    value = value[:, None] + 0.05 * grain[:, None] * _fade(p, 0.05)
-    cells = noise.hashed(np.floor(x / 7.3), np.floor(y / 5.9))
-    value = value * (1.0 - 0.10 * (cells < 0.12))[:, None]
-    return p.color * value
+    broad = noise.sample(noise.field(1.5, 3), x * 6.0, y * 6.0)
+    patches = noise.sample(noise.field(1.1, 15), x * 14.0, y * 14.0)
+    grain = noise.sample(noise.field(0.3, 4), x * 45.0, y * 45.0)[:, None] * _fade(p, 0.05)
+    tracks = np.exp(-(((np.abs(np.abs(p.uv[:, 1]) % 3.4 - 1.7) - 0.75) / 0.35) ** 2))  # worn by wheels
+    oil = np.exp(-(((np.abs(p.uv[:, 1]) % 3.4 - 1.7) / 0.3) ** 2))
+    value = (1.0 + 0.05 * broad + 0.035 * patches + 0.05 * tracks - 0.05 * oil)[:, None] + 0.06 * grain
+    mended = noise.hashed(np.floor(x / 5.3), np.floor(y / 3.9)) < 0.07
+    vein = np.abs(noise.sample(noise.field(1.45, 11), x * 9.0, y * 9.0))
+    crack = (np.clip(1.0 - vein / 0.02, 0.0, 1.0) * (broad > 0.3))[:, None] * _fade(p, 0.1)
+    return p.color * value * (1.0 - 0.13 * mended[:, None]) * (1.0 - 0.35 * crack)
 
 
 def _marking(p: Points) -> Float:

@@ -14,8 +14,8 @@ from scenes.town import light
 from scenes.town.light import Weather
 from scenes.town.materials import Pattern, Points, Textures, albedo, patterned
 from scenes.town.mesh import Surface
-from scenes.town.soup import Float, Ground, Soup
-from scenes.town.tracer import Hits, Pair
+from scenes.town.soup import Float, Ground, Soup, cross, dot, unit
+from scenes.town.tracer import Hits, Layers
 
 AO_REACH_M = 4.0
 AO_RAYS = 4
@@ -27,10 +27,10 @@ OFFSET_M = 2e-3
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """All that the shader needs: the soup of static then moving triangles, their tracer, textures, light, patterns."""
+    """All that the shader needs: the soup of all triangles, layer by layer, their tracer, textures, light, patterns."""
 
     soup: Soup
-    tracer: Pair
+    tracer: Layers
     textures: Textures
     weather: Weather
     patterns: Mapping[int, tuple[Pattern, NDArray[np.float64]]]  # instance id -> pattern, world to object (4, 4)
@@ -115,16 +115,16 @@ def geometry(stage: Stage, camera: Camera, hits: Hits, rays: Float, at: NDArray[
     """Return what is needed for light at the rays `at`, all of which hit."""
     soup, face = stage.soup, hits.face[at]
     t, direction = hits.t[at], rays[at]
-    length = np.linalg.norm(direction, axis=1)
+    length = np.sqrt(dot(direction, direction))
     view = direction / length[:, None]
     tri = soup.tri[face]
-    flat = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
-    flat *= -np.where((flat * view).sum(axis=1, keepdims=True) > 0, 1.0, -1.0).astype(np.float32)
-    weights = np.concatenate([1 - hits.bary[at].sum(axis=1, keepdims=True), hits.bary[at]], axis=1)[:, :, None]
-    normal = (soup.normal[face] * weights).sum(axis=1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    normal *= np.where((normal * flat).sum(axis=1, keepdims=True) < 0, -1.0, 1.0).astype(np.float32)
+    flat = unit(cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]))
+    flat *= np.where(dot(flat, view) > 0, np.float32(-1), np.float32(1))[:, None]
+    w1, w2 = hits.bary[at, 0][:, None], hits.bary[at, 1][:, None]
+    w0 = 1 - w1 - w2
+    corners, uv = soup.normal[face], soup.uv[face]
+    normal = unit(corners[:, 0] * w0 + corners[:, 1] * w1 + corners[:, 2] * w2)
+    normal *= np.where(dot(normal, flat) < 0, np.float32(-1), np.float32(1))[:, None]
     return Geometry(
         position=camera.position.astype(np.float32) + t[:, None] * direction,
         normal=normal,
@@ -132,7 +132,7 @@ def geometry(stage: Stage, camera: Camera, hits: Hits, rays: Float, at: NDArray[
         view=view,
         distance=t * length,
         face=face,
-        uv=(soup.uv[face] * weights).sum(axis=1),
+        uv=uv[:, 0] * w0 + uv[:, 1] * w1 + uv[:, 2] * w2,
     )
 
 
@@ -143,9 +143,9 @@ def shade(
     """Return linear radiance (R, 3) of every ray."""
     color = np.empty((len(rays), 3), np.float32)
     missed = np.flatnonzero(hits.face < 0)
-    unit = rays[missed] / np.linalg.norm(rays[missed], axis=1, keepdims=True)
+    towards = unit(rays[missed])
     infinite = np.full(len(missed), np.inf, np.float32)
-    color[missed] = light.through_air(stage.weather, light.sky(stage.weather, unit), infinite)
+    color[missed] = light.through_air(stage.weather, light.sky(stage.weather, towards), infinite)
     at = np.flatnonzero(hits.face >= 0)
     if not len(at):
         return color
@@ -178,7 +178,7 @@ def _surface_light(stage: Stage, camera: Camera, g: Geometry, openness: Float) -
 
 def _albedo(stage: Stage, camera: Camera, g: Geometry, surface: NDArray[np.uint8]) -> Float:
     soup = stage.soup
-    slant = np.maximum(-(g.view * g.flat).sum(axis=1), 0.08)
+    slant = np.maximum(-dot(g.view, g.flat), 0.08)
     footprint = (g.distance / np.float32(camera.K[0, 0]) / np.sqrt(slant)).astype(np.float32)
     tint = albedo(Points(g.position, g.uv, soup.color[g.face], surface, footprint), stage.weather.ground)
     texture = soup.texture[g.face]
@@ -213,9 +213,8 @@ def _finish(
     at = np.flatnonzero(f0 > 0)
     if len(at):
         view, normal = g.view[at], g.normal[at]
-        cosine = (view * normal).sum(axis=1)
-        mirror = view - 2 * cosine[:, None] * normal
-        mirror /= np.maximum(np.linalg.norm(mirror, axis=1, keepdims=True), 1e-9)
+        cosine = dot(view, normal)
+        mirror = unit(view - 2 * cosine[:, None] * normal)
         fresnel = f0[at] + (1 - f0[at]) * (1 - np.clip(-cosine, 0.0, 1.0)) ** 5  # Schlick (1994)
         strength = (fresnel * (0.35 + 0.65 * openness[at]))[:, None]
         shine = np.clip(mirror @ weather.sun_direction, 0.0, 1.0) ** 180 * (direct[at] > 0)
@@ -250,9 +249,8 @@ class Ambient:
         """Cosine-weighted rays: a 4x4 tile of pixels shares 16 x AO_RAYS directions."""
         start = g.position + g.flat * (OFFSET_M + 1e-4 * g.distance[:, None])
         side = np.where(np.abs(g.normal[:, 2:3]) < 0.9, np.float32([0, 0, 1]), np.float32([1, 0, 0]))
-        t1 = np.cross(g.normal, side)
-        t1 /= np.maximum(np.linalg.norm(t1, axis=1, keepdims=True), 1e-9)
-        t2 = np.cross(g.normal, t1)
+        t1 = unit(cross(g.normal, side))
+        t2 = cross(g.normal, t1)
         cell = (row % 4) * 4 + column % 4
         order = _BAYER[cell]
         total = np.zeros(len(start), np.float32)
@@ -270,7 +268,7 @@ class Ambient:
         """Average a 4x4 tile where depth and normal agree."""
         h, w = self.shape
         depth, value = self.depth.reshape(h, w), self.value.reshape(h, w)
-        normal = self.normal.reshape(h, w, 3)
+        nx, ny, nz = (self.normal[:, k].reshape(h, w) for k in range(3))
         sums, weights = value.copy(), np.ones_like(value)
         with np.errstate(invalid="ignore"):
             for dy in range(-2, 2):
@@ -280,7 +278,8 @@ class Ambient:
                     rows = np.clip(np.arange(h) + dy, 0, h - 1)[:, None]
                     columns = np.clip(np.arange(w) + dx, 0, w - 1)[None]
                     near = np.abs(depth[rows, columns] - depth) < 0.06 * depth
-                    fits = near & ((normal[rows, columns] * normal).sum(axis=2) > 0.9)
+                    alike = nx[rows, columns] * nx + ny[rows, columns] * ny + nz[rows, columns] * nz
+                    fits = near & (alike > 0.9)
                     sums += np.where(fits, value[rows, columns], 0.0)
                     weights += fits
         self.value = (sums / weights).ravel()
@@ -297,7 +296,7 @@ class Ambient:
                 for dx, wx in ((0, 1 - fx), (1, fx)):
                     index = np.clip(y0 + dy, 0, h - 1) * w + np.clip(x0 + dx, 0, w - 1)
                     near = np.abs(self.depth[index] - depth) < 0.06 * depth + 0.1
-                    alike = np.clip((self.normal[index] * normal).sum(axis=1), 0.0, 1.0) ** 2
+                    alike = np.clip(dot(self.normal[index], normal), 0.0, 1.0) ** 2
                     share = wx * wy * (np.where(near, alike, 0.0) + 1e-3) + 1e-5
                     total += share * self.value[index]
                     weight += share

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,16 +72,30 @@ def empty() -> Soup:
 
 def face_normals(tri: Float) -> Float:
     """Return unit normals (F, 3); zero for triangles without area."""
-    normal = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
-    return (normal / np.maximum(length, 1e-12)).astype(np.float32)
+    return unit(cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]))
+
+
+def dot(a: Float, b: Float) -> Float:
+    """Return (R,) products of rows (R, 3); numpy's own sum over three columns is many times slower."""
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+
+
+def cross(a: Float, b: Float) -> Float:
+    """Return (R, 3) cross products of rows."""
+    ax, ay, az, bx, by, bz = a[:, 0], a[:, 1], a[:, 2], b[:, 0], b[:, 1], b[:, 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
+
+
+def unit(a: Float) -> Float:
+    """Return rows (R, 3) of length 1; zero rows stay zero."""
+    return (a / np.maximum(np.sqrt(dot(a, a)), 1e-12)[:, None]).astype(np.float32)
 
 
 def corner_normals(mesh: Mesh) -> Float:
     """Return (F, 3, 3): normals averaged over the smooth faces at a vertex (by area), flat ones elsewhere."""
     tri = mesh.vertices[mesh.faces]
-    weighted = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
-    corners = np.repeat(face_normals(tri)[:, None], 3, axis=1)
+    weighted = cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
+    corners = np.repeat(unit(weighted)[:, None], 3, axis=1)
     if not mesh.smooth.any():
         return corners
     smooth = mesh.faces[mesh.smooth]
@@ -91,9 +106,8 @@ def corner_normals(mesh: Mesh) -> Float:
         ],
         axis=1,
     )
-    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-    corners[mesh.smooth] = sums[smooth]
-    return corners.astype(np.float32)
+    corners[mesh.smooth] = unit(sums.astype(np.float32))[smooth]
+    return corners
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +121,12 @@ class Body:
     @classmethod
     def of(cls, mesh: Mesh) -> Body:
         return cls(mesh=mesh, tri=mesh.vertices[mesh.faces].astype(np.float32), normal=corner_normals(mesh))
+
+    @cached_property
+    def extent(self) -> dict[int, tuple[Float, Float]]:
+        """Lowest and highest corner (3,) of each part, in the object frame."""
+        parts = (self.tri[self.mesh.part == part].reshape(-1, 3) for part in Part)
+        return {k: (points.min(axis=0), points.max(axis=0)) for k, points in enumerate(parts) if len(points)}
 
 
 def place(
@@ -122,8 +142,7 @@ def place(
     mesh = body.mesh
     linear = pose[:3, :3].astype(np.float32)
     normal_matrix = np.linalg.inv(pose[:3, :3]).astype(np.float32)  # row vectors: n' = n @ inv(A)
-    normal = body.normal.reshape(-1, 3) @ normal_matrix
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    normal = unit(body.normal.reshape(-1, 3) @ normal_matrix)
     tri = body.tri.reshape(-1, 3) @ linear.T + pose[:3, 3].astype(np.float32)
     second = mesh.part == Part.SECOND
     return Soup(
@@ -136,6 +155,20 @@ def place(
         texture=np.where(mesh.texture >= 0, mesh.texture.astype(np.int32) + texture_start, -1),
         uv=mesh.uv,
     )
+
+
+def thinned(mesh: Mesh, keep: int = 5, grow: float = 2.0) -> Mesh:
+    """Return a tree for the distance: of its single leaves every `keep`th stays, `grow` times as large."""
+    uses = np.bincount(mesh.faces.ravel(), minlength=len(mesh.vertices))
+    leaf = (uses[mesh.faces] == 1).all(axis=1)
+    kept = ~leaf
+    kept[np.flatnonzero(leaf)[::keep]] = True
+    vertices = mesh.vertices.copy()
+    corners = mesh.faces[leaf]
+    middle = vertices[corners].mean(axis=1, keepdims=True)
+    vertices[corners] = middle + grow * (vertices[corners] - middle)
+    rows = ("faces", "color", "surface", "part", "recolour", "smooth", "texture", "uv")
+    return replace(mesh, vertices=vertices, **{name: getattr(mesh, name)[kept] for name in rows})
 
 
 class Quads:

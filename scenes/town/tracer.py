@@ -1,4 +1,4 @@
-"""First hits and shadows by Embree: a static scene built once and a scene of moving objects built per frame."""
+"""First hits and shadows by Embree, over layers that are built once (streets, parked) or for a frame (moving)."""
 
 from __future__ import annotations
 
@@ -52,28 +52,35 @@ class Tracer:
         return blocked
 
 
-class Pair:
-    """Static and moving triangles traced as one; face indices count the static ones first."""
+class Layers:
+    """Several sets of triangles traced as one; face indices count through the layers in order."""
 
-    def __init__(self, static: Tracer, moving: Tracer) -> None:
-        self.static, self.moving = static, moving
+    def __init__(self, *layers: Tracer) -> None:
+        self._layers = [layer for layer in layers if layer.size]
+        self._starts = np.cumsum([0, *(layer.size for layer in self._layers)])
 
     def first(self, origins: Float, directions: Float) -> Hits:
-        """Return the nearest hit of each ray (R, 3) in either scene."""
-        a = self.static.first(origins, directions)
-        b = self.moving.first(origins, directions)
-        nearer = b.t < a.t
-        return Hits(
-            t=np.where(nearer, b.t, a.t),
-            face=np.where(nearer, b.face + self.static.size, a.face).astype(np.int32),
-            bary=np.where(nearer[:, None], b.bary, a.bary),
-        )
+        """Return the nearest hit of each ray (R, 3) in any layer."""
+        best: Hits | None = None
+        for layer, start in zip(self._layers, self._starts, strict=False):
+            new = layer.first(origins, directions)
+            if best is None:
+                best = new
+                continue
+            nearer = np.flatnonzero(new.t < best.t)
+            best.t[nearer] = new.t[nearer]
+            best.face[nearer] = new.face[nearer] + np.int32(start)
+            best.bary[nearer] = new.bary[nearer]
+        return best or Tracer(np.zeros((0, 3, 3), np.float32)).first(origins, directions)
 
     def occluded(self, origins: Float, directions: Float, reach: float = FAR) -> NDArray[np.bool_]:
-        """Return (R,) True where either scene blocks the ray."""
-        blocked = self.moving.occluded(origins, directions, reach)
-        free = np.flatnonzero(~blocked)
-        blocked[free] = self.static.occluded(origins[free], directions[free], reach)
+        """Return (R,) True where any layer blocks the ray."""
+        blocked = np.zeros(len(origins), np.bool_)
+        free = np.arange(len(origins))
+        for layer in self._layers:
+            hit = layer.occluded(origins[free], directions[free], reach)
+            blocked[free[hit]] = True
+            free = free[~hit]
         return blocked
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +21,14 @@ NEAR_M = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """One instance of a frame: its triangles in the world and what is to be said of it.
+    """One instance of a frame; the callables are asked only if it is seen.
 
-    box_3d: (10,) as `Annotations.boxes_3d`."""
+    triangles: (F, 3, 3) in the world; described: (10,) as `Annotations.boxes_3d`, and attributes."""
 
     id: int
     label: int
-    tri: Float  # (F, 3, 3)
-    box_3d: NDArray[np.float32]
-    attributes: Mapping[str, Any]
+    triangles: Callable[[], Float]
+    described: Callable[[], tuple[NDArray[np.float32], Mapping[str, Any]]]
 
 
 def depth_map(hits: Hits, camera: Camera) -> Float:
@@ -62,6 +61,7 @@ def annotate(things: Sequence[Thing], instances: NDArray[np.int32], semantic: ND
     alone = np.array([w[0] for w in whole], np.float32)
     amodal = np.array([w[1] for w in whole], np.float32).reshape(-1, 4)
     labels = np.array([t.label for t in seen], np.int64)
+    described = [t.described() for t in seen]
     return Annotations(
         boxes=boxes,
         labels=labels,
@@ -71,14 +71,14 @@ def annotate(things: Sequence[Thing], instances: NDArray[np.int32], semantic: ND
         masks=masks,
         segmentation=semantic,
         visibility=np.clip(pixels[ids] / np.maximum(alone, 1), 0.0, 1.0).astype(np.float32),
-        boxes_3d=np.array([t.box_3d for t in seen], np.float32).reshape(-1, 10),
+        boxes_3d=np.array([box for box, _ in described], np.float32).reshape(-1, 10),
         track_ids=ids.astype(np.int64),
-        attributes=tuple({**t.attributes, "distance_m": _distance(t, camera)} for t in seen),
+        attributes=tuple({**words, "distance_m": _distance(box, camera)} for box, words in described),
     )
 
 
-def _distance(thing: Thing, camera: Camera) -> float:
-    return round(float(np.linalg.norm(thing.box_3d[:3] - camera.position)), 2)
+def _distance(box_3d: NDArray[np.float32], camera: Camera) -> float:
+    return round(float(np.linalg.norm(box_3d[:3] - camera.position)), 2)
 
 
 def _around(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -93,13 +93,14 @@ def _whole(thing: Thing, camera: Camera) -> tuple[int, tuple[float, float, float
     Inside the frame the box follows the pixels, so that it equals the modal one where nothing is in front; beyond
     the frame it follows the projected outline.
     """
-    x1, y1, x2, y2 = _outline(thing.tri, camera)
+    tri = thing.triangles()
+    x1, y1, x2, y2 = _outline(tri, camera)
     left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
     right, bottom = min(int(np.ceil(x2)), camera.width), min(int(np.ceil(y2)), camera.height)
     rows, columns = np.mgrid[top:bottom, left:right]
     rays = directions(camera, columns.ravel() + 0.5, rows.ravel() + 0.5)
     origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
-    covered = (Tracer(thing.tri).first(origins, rays).face >= 0).reshape(rows.shape)
+    covered = (Tracer(tri).first(origins, rays).face >= 0).reshape(rows.shape)
     if not covered.any():
         return 0, (x1, y1, x2, y2)
     a, b, c, d = _around(covered)

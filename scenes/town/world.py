@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from scenes.town.mesh import Mesh, Part
 from scenes.town.render import Stage, render
 from scenes.town.soup import Body, Soup, concatenate, place
 from scenes.town.streets import Path, build_streets, plan_streets
-from scenes.town.tracer import Pair, Tracer
+from scenes.town.tracer import Layers, Tracer
 from scenes.town.truth import Thing, annotate, depth_map, instance_map, semantic_map
 
 FRAME_S = 0.8
@@ -39,7 +39,11 @@ class World:
 
     static: Soup
     tracer: Tracer
-    textures: tuple[NDArray[np.uint8], ...]  # of the static soup
+    rest: Soup  # objects that do not move
+    rest_tracer: Tracer
+    resting: frozenset[int]  # their ids
+    textures: tuple[NDArray[np.uint8], ...]  # of the static soup, then of those at rest
+    static_textures: int
     actors: tuple[Actor, ...]
     weather: Weather
     path: Path
@@ -67,6 +71,9 @@ def build_world(seed: int) -> World:
         soups.append(place(body, to_world, semantic=classes, ids=(0, 0), texture_start=len(textures)))
         textures.extend(body.mesh.textures)
     static = concatenate(soups)
+    static_textures = len(textures)
+    resting = [Placed.of(a, 0.0) for a in cast.actors if a.motion.speed == 0]
+    rest = _placed_soup(resting, textures)
     weather = Weather(
         azimuth_rad=rng.uniform(0.0, 2 * math.pi),
         elevation_rad=math.radians(rng.uniform(25.0, 65.0)),
@@ -76,6 +83,10 @@ def build_world(seed: int) -> World:
     return World(
         static=static,
         tracer=Tracer(static.tri),
+        rest=rest,
+        rest_tracer=Tracer(rest.tri),
+        resting=frozenset(o.id for o in resting),
+        static_textures=static_textures,
         textures=tuple(textures),
         actors=tuple(cast.actors),
         weather=weather,
@@ -133,7 +144,7 @@ class Town:
         world = self.world
         editor = Editor([Placed.of(a, self.time_s) for a in world.actors], world.weather, build, KINDS)
         editor.carry_out(edits)
-        objects = [editor.objects[key] for key in sorted(editor.objects)]
+        objects = [o for _, o in sorted(editor.objects.items()) if matters(o, camera, editor.weather, world.resting)]
         stage, things = _stage(world, objects, editor.weather)
         frame = render(stage, camera)
         instances = instance_map(frame.hits, stage.soup, camera)
@@ -162,64 +173,85 @@ class Town:
         }
 
 
+def matters(thing: Placed, camera: Camera, weather: Weather, resting: frozenset[int]) -> bool:
+    """Tell whether an object can be seen or throw a shadow into view; those at rest are built in anyway."""
+    if thing.id in resting and thing.untouched:
+        return True
+    x, _, z = camera.world_to_cam[:3, :3] @ thing.pose[:3, 3] + camera.world_to_cam[:3, 3]
+    size = float(np.abs(thing.body.mesh.bounds * np.array(thing.scale)).max()) * 1.8
+    margin = size + size / math.tan(max(weather.elevation_rad, math.radians(3.0)))
+    slope = 0.5 * camera.width / camera.K[0, 0] + abs(camera.K[0, 2] - 0.5 * camera.width) / camera.K[0, 0]
+    return bool(z > -margin and abs(x) < slope * max(z, 0.0) + margin * math.hypot(1.0, slope))
+
+
 def _stage(world: World, objects: Sequence[Placed], weather: Weather) -> tuple[Stage, list[Thing]]:
-    """Put the objects into the world."""
-    textures = list(world.textures)
-    start: dict[int, int] = {}
-    soups, things, patterns = [], [], {}
-    for thing in objects:
-        mesh = thing.body.mesh
-        if mesh.textures and id(mesh) not in start:
-            start[id(mesh)] = len(textures)
-            textures.extend(mesh.textures)
-        soup = place(
-            thing.body,
-            thing.to_world,
-            semantic=(main_class(thing.kind), second_class(thing.kind)),
-            ids=(thing.id, thing.second),
-            texture_start=start.get(id(mesh), 0),
-            color=thing.color,
-        )
-        soups.append(soup)
-        things.extend(_things(thing, soup))
-        for instance, pattern in thing.patterns.items():
-            patterns[instance] = (pattern, np.linalg.inv(thing.to_world))
-    moving = concatenate(soups)
+    """Put the objects into the world: those at rest and unedited as they were built, the others anew."""
+    resting = [o for o in objects if o.id in world.resting and o.untouched]
+    others = [o for o in objects if not (o.id in world.resting and o.untouched)]
+    if len(resting) == len(world.resting):
+        rest, rest_tracer, textures = world.rest, world.rest_tracer, list(world.textures)
+    else:
+        textures = list(world.textures[: world.static_textures])
+        rest = _placed_soup(resting, textures)
+        rest_tracer = Tracer(rest.tri)
+    moving = _placed_soup(others, textures)
+    soup = concatenate([world.static, rest, moving])
     stage = Stage(
-        soup=concatenate([world.static, moving]),
-        tracer=Pair(world.tracer, Tracer(moving.tri)),
+        soup=soup,
+        tracer=Layers(world.tracer, rest_tracer, Tracer(moving.tri)),
         textures=Textures(textures),
         weather=weather,
-        patterns=patterns,
+        patterns={i: (p, np.linalg.inv(o.to_world)) for o in objects for i, p in o.patterns.items()},
     )
-    return stage, things
+    return stage, [thing for o in objects for thing in _things(o)]
 
 
-def _things(placed: Placed, soup: Soup) -> list[Thing]:
+def _placed_soup(objects: Sequence[Placed], textures: list[NDArray[np.uint8]]) -> Soup:
+    """Return the triangles of objects in the world; their textures are appended to the list."""
+    soups = []
+    for thing in objects:
+        mesh = thing.body.mesh
+        soups.append(
+            place(
+                thing.body,
+                thing.to_world,
+                semantic=(main_class(thing.kind), second_class(thing.kind)),
+                ids=(thing.id, thing.second),
+                texture_start=len(textures),
+                color=thing.color,
+            )
+        )
+        textures.extend(mesh.textures)
+    return concatenate(soups)
+
+
+def _things(placed: Placed) -> list[Thing]:
     """Return the one or two instances of an object."""
     parts = [(placed.id, Part.MAIN, main_class(placed.kind))]
     if placed.kind in SECOND_OBJECT:
         parts.append((placed.second, Part.SECOND, INDEX[SECOND_OBJECT[placed.kind]]))
     things = []
     for number, part, label in parts:
-        faces = placed.body.mesh.part == part
-        things.append(
-            Thing(
-                id=number,
-                label=label,
-                tri=soup.tri[faces],
-                box_3d=_box_3d(placed, part),
-                attributes=_attributes(placed, part),
-            )
-        )
+        things.append(Thing(number, label, partial(_triangles, placed, part), partial(_described, placed, part)))
     return things
+
+
+def _triangles(placed: Placed, part: Part) -> NDArray[np.float32]:
+    """Return the triangles (F, 3, 3) of one part in the world, the same floats that are traced."""
+    faces = placed.body.mesh.part == part
+    matrix = placed.to_world
+    tri = placed.body.tri[faces].reshape(-1, 3) @ matrix[:3, :3].astype(np.float32).T + matrix[:3, 3].astype(np.float32)
+    return tri.reshape(-1, 3, 3)
+
+
+def _described(placed: Placed, part: Part) -> tuple[NDArray[np.float32], Mapping[str, Any]]:
+    return _box_3d(placed, part), _attributes(placed, part)
 
 
 def _box_3d(placed: Placed, part: Part) -> NDArray[np.float32]:
     """Return centre, length, width, height and quaternion (10,) of one part of an object."""
-    tri = placed.body.tri[placed.body.mesh.part == part].reshape(-1, 3)
     scale = np.array(placed.scale)
-    low, high = tri.min(axis=0) * scale, tri.max(axis=0) * scale
+    low, high = (corner * scale for corner in placed.body.extent[part])
     centre = placed.pose[:3, :3] @ ((low + high) / 2) + placed.pose[:3, 3]
     return np.concatenate([centre, high - low, quaternion(placed.pose[:3, :3])]).astype(np.float32)
 
