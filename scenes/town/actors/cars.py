@@ -45,7 +45,6 @@ class Body:
     wheel: float = 0.325  # radius in m
     floor: float = 0.20  # m
     tumblehome: float = 0.36  # inward lean of the windows: m a side per m of height
-    cladding: bool = False
     rails: bool = False
 
 
@@ -74,7 +73,7 @@ BODIES: dict[str, Body] = {
         ((0, 0.49), (0.01, 0.575), (0.05, 0.63), (0.235, 0.675), (0.37, 0.945), (0.43, 0.985), (0.54, 1), (0.74, 0.985),
          (0.895, 0.94), (0.915, 0.92), (0.97, 0.68), (0.988, 0.65), (1, 0.6)),
         0.64, (0.24, 0.375), (0.915, 0.966), (0.28, 0.9), (0.48, 0.67, 0.755), (0.3, 0.48, 0.68), (0.19, 0.805),
-        wheel=0.37, floor=0.27, tumblehome=0.3, cladding=True, rails=True,
+        wheel=0.37, floor=0.27, tumblehome=0.3, rails=True,
     ),
     "van": Body(
         (5.6, 2.02, 2.45),
@@ -189,10 +188,9 @@ class _Skin:
         seam = np.zeros_like(glass)
         for p in body.seams:
             seam |= (band >= 2) & (band <= (5 if p < 0.8 else 9)) & (np.abs(at - p) < _SEAM)
-        sill = (band == 1) | ((band == 2) & body.cladding & False)
         looks = [
             (np.broadcast_to(band == 0, at.shape), rgb("#0c0c0d"), Surface.MATTE),
-            (np.broadcast_to(sill, at.shape), TRIM, Surface.MATTE),
+            (np.broadcast_to(band == 1, at.shape), TRIM, Surface.MATTE),
             (glass, GLASS, Surface.GLASS),
             ((band == 6) & between(body.side_glass), TRIM, Surface.MATTE),
             (pillar, TRIM, Surface.MATTE),
@@ -241,14 +239,19 @@ def _under(body: Body) -> list[Mesh]:
         box(2.1 * body.wheel, width - 0.56, 0.9 * body.wheel).moved(length * (0.5 - share), 0, 1.5 * body.wheel)
         for share in body.axles
     ]
-    return [paint(box(0.94 * length, width - 0.56, 0.3).moved(z=body.floor + 0.16), black), *(paint(w, black) for w in wells)]
+    return [
+        paint(box(0.94 * length, width - 0.56, 0.3).moved(z=body.floor + 0.16), black),
+        *(paint(w, black) for w in wells),
+    ]
 
 
 def _wheels(body: Body, spokes: int) -> list[Mesh]:
     length, width, _ = body.size
     tyre = 0.215 if body.wheel > 0.34 else 0.195
     one = wheel(round(body.wheel, 3), tyre, spokes, 0.62 if body.rear_screen is None else 0.7)
-    return [m for share in body.axles for m in axle(one, length * (0.5 - share), width / 2 - tyre / 2 - 0.015, body.wheel)]
+    return [
+        m for share in body.axles for m in axle(one, length * (0.5 - share), width / 2 - tyre / 2 - 0.015, body.wheel)
+    ]
 
 
 def _plate(x: float, z: float, facing: int) -> list[Mesh]:
@@ -275,10 +278,16 @@ def _front(body: Body, skin: _Skin, rng: Rng) -> list[Mesh]:
     parts = [
         paint(lamp, rgb("#d4d9de"), Surface.GLASS, smooth=True),
         paint(core, rgb("#ffffff"), Surface.METAL, smooth=True),
-        paint(ball(0.1, grille_w, grille_h, 12, 6, 0.55).moved(x - 0.055, 0, lamp_z - 0.035), rgb("#0d0d0f"), smooth=True),
+        paint(
+            ball(0.1, grille_w, grille_h, 12, 6, 0.55).moved(x - 0.055, 0, lamp_z - 0.035), rgb("#0d0d0f"), smooth=True
+        ),
         paint(ball(0.1, 0.6 * w, 0.055, 12, 6, 0.55).moved(x - 0.07, 0, intake_z), rgb("#0d0d0f"), smooth=True),
-        paint(ball(0.02, 0.06, 0.06, 8, 4).moved(x + 0.045, 0, lamp_z - 0.03), rgb("#dcdfe2"), Surface.METAL, smooth=True),
-        paint(both_sides(ball(0.05, 0.07, 0.045, 8, 5).moved(x - 0.1, 0.66 * w, intake_z)), rgb("#9a9fa6"), Surface.METAL),
+        paint(
+            ball(0.02, 0.06, 0.06, 8, 4).moved(x + 0.045, 0, lamp_z - 0.03), rgb("#dcdfe2"), Surface.METAL, smooth=True
+        ),
+        paint(
+            both_sides(ball(0.05, 0.07, 0.045, 8, 5).moved(x - 0.1, 0.66 * w, intake_z)), rgb("#9a9fa6"), Surface.METAL
+        ),
     ]
     bar = box(0.03, 2 * grille_w, 0.016).moved(x + 0.03, 0, lamp_z - 0.035)
     return [*parts, paint(bar, rgb("#c9ccd0"), Surface.METAL), *_plate(x + 0.035, 0.5 * (lamp_z + intake_z) - 0.015, 1)]
@@ -306,7 +315,7 @@ def _rear(body: Body, skin: _Skin, color: Color, kind: str) -> list[Mesh]:
     tall = 0.075 if kind == "sedan" else 0.13
     depth = 0.16 if kind == "sedan" else 0.2
     lamp = both_sides(ball(depth, 0.24 * w, tall, 10, 6, 0.6).turned("z", 0.3).moved(x + depth + 0.025, 0.755 * w, z))
-    reverse = both_sides(ball(0.05, 0.09 * w, tall * 0.4, 8, 4, 0.7).moved(x + 0.015, 0.62 * w, z - 0.01))
+    reverse = both_sides(ball(0.05, 0.09 * w, tall * 0.4, 8, 4, 0.7).moved(x + 0.04, 0.62 * w, z - 0.01))
     parts = [bumper, paint(lamp, red, Surface.GLASS, smooth=True), paint(reverse, rgb("#e8e4e0"), Surface.GLASS)]
     parts.append(paint(ball(0.02, 0.05, 0.05, 8, 4).moved(x - 0.015, 0, z + 0.04), rgb("#dcdfe2"), Surface.METAL))
     return parts + _plate(x - 0.028, z - 0.06 if kind == "sedan" else z - 0.12, -1)

@@ -48,7 +48,15 @@ def build_cyclist(rng: Rng) -> Mesh:
 
 
 def _bicycle(
-    color: Color, radius: float, crank: Floats, saddle: Floats, bar: Floats, front: Floats, rear: Floats, spin: float, rng: Rng
+    color: Color,
+    radius: float,
+    crank: Floats,
+    saddle: Floats,
+    bar: Floats,
+    front: Floats,
+    rear: Floats,
+    spin: float,
+    rng: Rng,
 ) -> list[Mesh]:
     head_low, head_high = bar + [0.07, 0, -0.30], bar + [0.0, 0, -0.10]
     seat = saddle + [0.02, 0, -0.16]
@@ -77,8 +85,12 @@ def _bicycle(
     parts.append(paint(together(frame), color, Surface.PAINT, smooth=True, part=Part.SECOND, recolour=True))
     parts.append(paint(together(metal), DARK, part=Part.SECOND))
     parts.append(paint(ball(0.14, 0.075, 0.035, 10, 6, 0.8).moved(*saddle), DARK, part=Part.SECOND))
-    parts.append(paint(ball(0.02, 0.03, 0.03, 6, 4).moved(*(saddle + [-0.12, 0, -0.1])), rgb("#c01016"), part=Part.SECOND))
-    parts.append(paint(ball(0.04, 0.035, 0.035, 6, 4).moved(*(bar + [0.06, 0, -0.06])), rgb("#e5e7ea"), part=Part.SECOND))
+    parts.append(
+        paint(ball(0.02, 0.03, 0.03, 6, 4).moved(*(saddle + [-0.12, 0, -0.1])), rgb("#c01016"), part=Part.SECOND)
+    )
+    parts.append(
+        paint(ball(0.04, 0.035, 0.035, 6, 4).moved(*(bar + [0.06, 0, -0.06])), rgb("#e5e7ea"), part=Part.SECOND)
+    )
     if rng.uniform() < 0.35:
         basket = box(0.26, 0.34, 0.22).moved(*(bar + [0.2, 0, -0.12]))
         parts.append(paint(basket, rgb("#7a5c38"), part=Part.SECOND))
@@ -107,7 +119,9 @@ def build_motorcyclist(rng: Rng) -> Mesh:
     look = replace(draw_look(rng, child_share=0.0), garment="trousers", sleeves=True, headgear="", long_hair=False)
     if rng.uniform() < 0.6:
         look = replace(look, top=rgb("#1b1c1f"), legs=rgb("#1a1b1e"))
-    color = pick(rng, (("#b3181f", 20), ("#1c1d20", 20), ("#1f4fa0", 15), ("#2f8a3a", 12), ("#e8e6e0", 10), ("#d9a010", 8)))
+    color = pick(
+        rng, (("#b3181f", 20), ("#1c1d20", 20), ("#1f4fa0", 15), ("#2f8a3a", 12), ("#e8e6e0", 10), ("#d9a010", 8))
+    )
     helmet = pick(rng, (*TOPS, ("#f0f0ee", 20)))
     seat, bar = np.array([-0.28, 0, 0.80]), np.array([0.38, 0, 1.04])
     front, rear = np.array([0.73, 0, 0.31]), np.array([-0.70, 0, 0.31])
@@ -128,7 +142,11 @@ def _motorcycle(color: Color, seat: Floats, bar: Floats, front: Floats, rear: Fl
     grips = both_sides(limb([bar, bar + [0, 0.24, 0.03], bar + [-0.1, 0.38, 0.0]], [0.016, 0.016, 0.02], 6))
     lamp = ball(0.08, 0.1, 0.1, 10, 6).moved(0.55, 0, 0.93)
     glass = ball(0.05, 0.085, 0.085, 10, 6).moved(0.6, 0, 0.93)
-    mirrors = both_sides(together([rod([0.38, 0.28, 1.05], [0.4, 0.34, 1.2], 0.008, 4), ball(0.02, 0.06, 0.04, 8, 4).moved(0.4, 0.36, 1.22)]))
+    mirrors = both_sides(
+        together(
+            [rod([0.38, 0.28, 1.05], [0.4, 0.34, 1.2], 0.008, 4), ball(0.02, 0.06, 0.04, 8, 4).moved(0.4, 0.36, 1.22)]
+        )
+    )
     parts = [moved(wheel, *front), moved(wheel, *rear)]
     for solid in (tank, tail, fender):
         parts.append(paint(solid, color, Surface.PAINT, smooth=True, part=Part.SECOND, recolour=True))

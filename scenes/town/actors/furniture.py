@@ -6,7 +6,20 @@ import numpy as np
 
 from scenes.random import Rng
 from scenes.town.actors import lettering
-from scenes.town.actors.shapes import ball, box, cylinder, limb, paint, panel, pick, revolved, rgb, shade, together
+from scenes.town.actors.shapes import (
+    ball,
+    box,
+    cylinder,
+    limb,
+    loft,
+    paint,
+    panel,
+    pick,
+    revolved,
+    rgb,
+    shade,
+    together,
+)
 from scenes.town.mesh import Mesh, Surface, join
 
 STEEL = rgb("#6b7076")
@@ -21,7 +34,10 @@ def build_lamp(rng: Rng) -> Mesh:
     height, reach = rng.uniform(6.5, 8.5), rng.uniform(1.1, 1.9)
     tone = rgb(rng.choice(("#7d8288", "#4a4f54", "#2d3a33")))
     mast = revolved([(0.14, 0), (0.14, 0.9), (0.085, 0.95), (0.055, height - 0.5), (0.05, height - 0.4)], 10)
-    bow = limb([[0, 0, height - 0.5], [0.12, 0, height - 0.12], [0.5, 0, height], [reach, 0, height + 0.08]], [0.05, 0.048, 0.042, 0.036])
+    bow = limb(
+        [[0, 0, height - 0.5], [0.12, 0, height - 0.12], [0.5, 0, height], [reach, 0, height + 0.08]],
+        [0.05, 0.048, 0.042, 0.036],
+    )
     shell = ball(0.46, 0.18, 0.085, 12, 6, 0.7).turned("y", -0.06).moved(reach + 0.3, 0, height + 0.09)
     glass = ball(0.34, 0.12, 0.05, 10, 5, 0.7).turned("y", -0.06).moved(reach + 0.3, 0, height + 0.045)
     parts = [paint(together([mast, bow, shell]), tone, Surface.METAL, smooth=True)]
@@ -34,7 +50,9 @@ def _lantern(rng: Rng) -> Mesh:
     profile = [(0.17, 0), (0.17, 0.25), (0.1, 0.4), (0.065, 0.9), (0.045, height - 0.1), (0.11, height)]
     roof = revolved([(0.26, 0), (0.2, 0.08), (0.05, 0.2), (0.03, 0.3)], 8).moved(z=height + 0.5)
     glass = cylinder(0.12, 0.5, 6, 0.22).moved(z=height)
-    return join([paint(together([revolved(profile, 10), roof]), tone, Surface.METAL, smooth=True), paint(glass, rgb("#e9e2c8"))])
+    return join(
+        [paint(together([revolved(profile, 10), roof]), tone, Surface.METAL, smooth=True), paint(glass, rgb("#e9e2c8"))]
+    )
 
 
 def build_pole(rng: Rng) -> Mesh:
@@ -46,14 +64,23 @@ def build_pole(rng: Rng) -> Mesh:
     bar = box(0.1, 1.6, 0.1).moved(0, 0, height - 0.5)
     knobs = [cylinder(0.035, 0.14, 6).moved(0, y, height - 0.45) for y in (-0.7, -0.35, 0.35, 0.7)]
     brown = pick(rng, WOOD)
-    return join([paint(body, shade(brown, 0.7), smooth=True), paint(bar, shade(brown, 0.6)), paint(together(knobs), rgb("#d8d8d2"))])
+    return join(
+        [
+            paint(body, shade(brown, 0.7), smooth=True),
+            paint(bar, shade(brown, 0.6)),
+            paint(together(knobs), rgb("#d8d8d2")),
+        ]
+    )
 
 
 def build_bollard(rng: Rng) -> Mesh:
     """Return a bollard with a reflecting ring."""
     height, r = rng.uniform(0.8, 1.05), rng.uniform(0.06, 0.1)
     tone = rgb(rng.choice(("#2a2d31", "#1f3b2c", "#8a8f95", "#3b2a22")))
-    body = revolved([(1.25 * r, 0), (1.25 * r, 0.08), (r, 0.1), (r, height - r), (0.75 * r, height - 0.25 * r), (0.2 * r, height)], 12)
+    body = revolved(
+        [(1.25 * r, 0), (1.25 * r, 0.08), (r, 0.1), (r, height - r), (0.75 * r, height - 0.25 * r), (0.2 * r, height)],
+        12,
+    )
     ring = cylinder(1.06 * r, 0.09, 12).moved(z=0.74 * height)
     return join([paint(body, tone, smooth=True), paint(ring, rgb(rng.choice(("#f2f2ee", "#c1121c"))), Surface.RETRO)])
 
@@ -83,8 +110,6 @@ def _wheelie(rng: Rng) -> Mesh:
     lids = (tone, rgb("#e0b41c"), rgb("#2468a8"))
     rings = np.array([[[sx * x, sy * y, z] for sx, sy in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
                       for x, y, z in ((0.22, 0.2, 0.08), (0.3, 0.27, 0.95))])  # fmt: skip
-    from scenes.town.actors.shapes import loft
-
     body = loft(rings, rings[0].mean(0), rings[1].mean(0))
     lid = ball(0.34, 0.3, 0.08, 12, 6, 0.4).turned("y", 0.08).moved(0.02, 0, 0.99)
     handle = box(0.05, 0.5, 0.05).moved(-0.34, 0, 0.95)
@@ -106,7 +131,10 @@ def build_bench(rng: Rng) -> Mesh:
     frame = []
     for y in (-wide / 2 + 0.18, wide / 2 - 0.18):
         frame += [box(0.05, 0.05, 0.43).moved(0.24, y, 0.215), box(0.05, 0.05, 0.43).moved(-0.16, y, 0.215)]
-        frame += [box(0.5, 0.05, 0.05).moved(0.04, y, 0.41), box(0.04, 0.05, 0.52).turned("y", -0.2).moved(-0.27, y, 0.65)]
+        frame += [
+            box(0.5, 0.05, 0.05).moved(0.04, y, 0.41),
+            box(0.04, 0.05, 0.52).turned("y", -0.2).moved(-0.27, y, 0.65),
+        ]
         frame += [box(0.42, 0.05, 0.035).moved(0.02, y, 0.64), box(0.04, 0.045, 0.2).moved(0.22, y, 0.54)]
     return join([paint(together([*seat, *back]), wood, recolour=True), paint(together(frame), DARK, Surface.METAL)])
 
@@ -117,7 +145,10 @@ def build_hydrant(rng: Rng) -> Mesh:
     profile = [(0.17, 0), (0.17, 0.05), (0.12, 0.07), (0.115, 0.5), (0.15, 0.51), (0.15, 0.55), (0.125, 0.57), (0.11, 0.66),
                (0.06, 0.72), (0.03, 0.73), (0.03, 0.78)]  # fmt: skip
     cap = rgb("#d8d8d2") if rng.uniform() < 0.5 else shade(tone, 0.75)
-    nozzles = [cylinder(0.055, 0.34, 10).turned("x", np.pi / 2).moved(0, 0.17, 0.43), cylinder(0.07, 0.17, 10).turned("y", np.pi / 2).moved(0, 0, 0.4)]
+    nozzles = [
+        cylinder(0.055, 0.34, 10).turned("x", np.pi / 2).moved(0, 0.17, 0.43),
+        cylinder(0.07, 0.17, 10).turned("y", np.pi / 2).moved(0, 0, 0.4),
+    ]
     return join([paint(revolved(profile, 14), tone, smooth=True, recolour=True), paint(together(nozzles), cap)])
 
 
@@ -130,7 +161,9 @@ def build_cone(rng: Rng) -> Mesh:
     for n, ((r0, z0), (r1, z1)) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         white = n in (1, 3)
         band = cylinder(r0, z1 - z0, 16, r1).moved(z=z0)
-        parts.append(paint(band, rgb("#f4f4f0") if white else orange, Surface.RETRO if white else Surface.MATTE, smooth=True))
+        parts.append(
+            paint(band, rgb("#f4f4f0") if white else orange, Surface.RETRO if white else Surface.MATTE, smooth=True)
+        )
     m = join(parts)
     m.vertices[:] *= np.float32(k)
     return m
@@ -155,7 +188,11 @@ def build_barrier(rng: Rng) -> Mesh:
     parts.append(paint(together([*feet, *posts]), rgb("#8d9298")))
     if rng.uniform() < 0.6:
         for y in (-wide / 2 + 0.2, wide / 2 - 0.2):
-            parts.append(paint(ball(0.05, 0.09, 0.09, 12, 6).moved(-0.03, y, 1.08), rgb("#ff9a10"), Surface.EMISSIVE, smooth=True))
+            parts.append(
+                paint(
+                    ball(0.05, 0.09, 0.09, 12, 6).moved(-0.03, y, 1.08), rgb("#ff9a10"), Surface.EMISSIVE, smooth=True
+                )
+            )
     return join(parts)
 
 
@@ -163,7 +200,19 @@ def build_postbox(rng: Rng) -> Mesh:
     """Return a post box: a yellow or blue box on a foot, or a red pillar."""
     if rng.uniform() < 0.5:
         red = rgb("#b5121b")
-        pillar = revolved([(0.24, 0.0), (0.24, 0.12), (0.21, 0.14), (0.21, 1.3), (0.25, 1.34), (0.25, 1.42), (0.18, 1.5), (0.05, 1.54)], 18)
+        pillar = revolved(
+            [
+                (0.24, 0.0),
+                (0.24, 0.12),
+                (0.21, 0.14),
+                (0.21, 1.3),
+                (0.25, 1.34),
+                (0.25, 1.42),
+                (0.18, 1.5),
+                (0.05, 1.54),
+            ],
+            18,
+        )
         slot = box(0.05, 0.22, 0.04).moved(0.2, 0, 1.18)
         card = box(0.03, 0.14, 0.2).moved(0.205, 0, 0.95)
         return join(
@@ -194,10 +243,17 @@ def build_bus_stop(rng: Rng) -> Mesh:
     wide, deep, height = rng.uniform(3.2, 4.2), 1.45, 2.4
     tone = rgb(rng.choice(("#3a3f45", "#8b9096", "#22332b")))
     x0, x1 = -deep / 2, deep / 2
-    posts = [box(0.08, 0.08, height).moved(x, y, height / 2) for x in (x0, x1 - 0.25) for y in (-wide / 2, 0, wide / 2) if x < 0 or y]
+    posts = [
+        box(0.08, 0.08, height).moved(x, y, height / 2)
+        for x in (x0, x1 - 0.25)
+        for y in (-wide / 2, 0, wide / 2)
+        if x < 0 or y
+    ]
     rails = [box(0.05, wide, 0.06).moved(x0, 0, z) for z in (0.3, height - 0.06)]
     roof = ball(deep * 0.58, wide * 0.54, 0.09, 12, 6, 0.35).moved(z=height + 0.06)
-    panes = [box(0.02, wide / 2 - 0.14, height - 0.48).moved(x0, s * wide / 4, 0.3 + (height - 0.4) / 2) for s in (-1, 1)]
+    panes = [
+        box(0.02, wide / 2 - 0.14, height - 0.48).moved(x0, s * wide / 4, 0.3 + (height - 0.4) / 2) for s in (-1, 1)
+    ]
     end = box(deep - 0.5, 0.02, height - 0.5).moved(-0.2, wide / 2, height / 2 + 0.1)
     seat = [box(0.12, wide * 0.6, 0.05).moved(x0 + 0.25 + 0.14 * k, -0.1, 0.48) for k in range(3)]
     legs = [box(0.3, 0.06, 0.46).moved(x0 + 0.38, y, 0.23) for y in (-wide * 0.25, wide * 0.2)]

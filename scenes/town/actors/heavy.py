@@ -55,7 +55,9 @@ def _bus_shell(length: float, width: float, height: float, color: Color, skirt: 
     n = max(5, round((length - 0.9) / 1.45))
     edges = np.linspace(length / 2 - 0.55, -length / 2 + 0.5, n + 1)
     side = np.concatenate([[e + 0.05, e - 0.05] for e in edges])
-    corner = np.stack([np.cos(np.linspace(0.1, np.pi / 2 - 0.05, 5)), np.sin(np.linspace(0.1, np.pi / 2 - 0.05, 5))], -1)
+    corner = np.stack(
+        [np.cos(np.linspace(0.1, np.pi / 2 - 0.05, 5)), np.sin(np.linspace(0.1, np.pi / 2 - 0.05, 5))], -1
+    )
     front = corner * 0.28 + [length / 2 - 0.28, width / 2 - 0.28]
     rear = corner[::-1] * [-0.22, 0.22] + [-length / 2 + 0.22, width / 2 - 0.22]
     left = np.concatenate([front, np.column_stack([side, np.full(len(side), width / 2)]), rear])
@@ -101,7 +103,12 @@ def _bus_ends(length: float, width: float, height: float, line: int, rng: Rng) -
     mirror = both_sides(box(0.1, 0.18, 0.36).moved(x + 0.16, w + 0.1, height - 0.85))
     arm = both_sides(box(0.3, 0.04, 0.04).moved(x + 0.05, w + 0.02, height - 0.62))
     z, dy = height - 0.37, 0.78
-    sign = [[x + 0.034, -dy, z + 0.16], [x + 0.034, -dy, z - 0.16], [x + 0.034, dy, z - 0.16], [x + 0.034, dy, z + 0.16]]
+    sign = [
+        [x + 0.034, -dy, z + 0.16],
+        [x + 0.034, -dy, z - 0.16],
+        [x + 0.034, dy, z - 0.16],
+        [x + 0.034, dy, z + 0.16],
+    ]
     dark = box(0.04, 1.9, 0.42).moved(x + 0.008, 0, z)
     parts = [paint(s, TRIM) for s in (*wipers, mirror, arm, dark)]
     parts += [paint(front_window, GLASS, Surface.GLASS), paint(rear_window, GLASS, Surface.GLASS)]
@@ -109,7 +116,12 @@ def _bus_ends(length: float, width: float, height: float, line: int, rng: Rng) -
     parts += [paint(amber, rgb("#d9790f"), Surface.GLASS), paint(box(0.05, 2 * w - 0.5, 0.12).moved(x, 0, 0.4), TRIM)]
     parts.append(paint(box(0.03, 1.3, 0.35).moved(-x, 0, 0.75), rgb("#26272a")))
     parts.append(paint(box(0.02, 0.52, 0.12).moved(x + 0.02, 0, 0.52), rgb("#f3f3ee")))
-    number = [[-x - 0.026, 0.62, z + 0.13], [-x - 0.026, 0.62, z - 0.13], [-x - 0.026, -0.62, z - 0.13], [-x - 0.026, -0.62, z + 0.13]]
+    number = [
+        [-x - 0.026, 0.62, z + 0.13],
+        [-x - 0.026, 0.62, z - 0.13],
+        [-x - 0.026, -0.62, z - 0.13],
+        [-x - 0.026, -0.62, z + 0.13],
+    ]
     parts.append(paint(box(0.04, 1.34, 0.32).moved(-x - 0.004, 0, z), TRIM))
     parts.append(paint(box(0.05, 2 * w - 0.3, 0.14).moved(-x, 0, 0.42), TRIM))
     parts.append(paint(box(0.03, 0.52, 0.12).moved(-x - 0.02, 0, 0.52), rgb("#f3f3ee")))
@@ -166,7 +178,7 @@ def _axles(axles: tuple[float, ...], width: float) -> list[Mesh]:
     for k, x in enumerate(axles):
         parts += axle(one, x, width / 2 - 0.18, 0.5)
         if k:
-            guard = extruded([(x - 0.6, 0.78), (x - 0.42, 1.07), (x + 0.42, 1.07), (x + 0.6, 0.78)][::1], 0.36)
+            guard = extruded([(x - 0.6, 0.78), (x - 0.42, 1.07), (x + 0.42, 1.07), (x + 0.6, 0.78)], 0.36)
             parts.append(paint(both_sides(guard.moved(y=width / 2 - 0.2)), TRIM))
     return parts
 
@@ -229,16 +241,32 @@ def _cargo_box(front: float, back: float, width: float, height: float, rng: Rng)
     low, w, length = 1.08, width / 2, front - back
     middle = (front + back) / 2
     hull = box(length, width, height - low).moved(middle, 0, (height + low) / 2)
-    edges = [box(length + 0.03, 0.06, 0.07).moved(middle, s * w, z) for s in (-1, 1) for z in (low + 0.02, height - 0.02)]
+    edges = [
+        box(length + 0.03, 0.06, 0.07).moved(middle, s * w, z) for s in (-1, 1) for z in (low + 0.02, height - 0.02)
+    ]
     posts = [box(0.07, 0.06, height - low).moved(x, s * w, (height + low) / 2) for s in (-1, 1) for x in (front, back)]
     parts = [paint(hull, color, Surface.PAINT, recolour=True)]
     parts += [paint(s, rgb("#b4b7bb"), Surface.METAL) for s in (*edges, *posts)]
     parts.append(paint(box(0.02, 0.03, height - low - 0.1).moved(back - 0.006, 0, (height + low) / 2), TRIM))
     for y in (-0.75, -0.2, 0.2, 0.75):
-        parts.append(paint(box(0.03, 0.035, height - low - 0.2).moved(back - 0.012, y, (height + low) / 2), rgb("#8c9095")))
+        parts.append(
+            paint(box(0.03, 0.035, height - low - 0.2).moved(back - 0.012, y, (height + low) / 2), rgb("#8c9095"))
+        )
     for s in (-1, 1):
-        parts.append(paint(box(0.03, 0.06, height - low - 0.1).moved(back - 0.028, s * (w - 0.03), (height + low) / 2), rgb("#c8141c"), Surface.RETRO))
-        parts.append(paint(box(length * 0.34, 0.03, 0.3).moved(middle + 0.09 * length, s * (w - 0.03), 0.72), rgb("#b9bcc0"), Surface.METAL))
+        parts.append(
+            paint(
+                box(0.03, 0.06, height - low - 0.1).moved(back - 0.028, s * (w - 0.03), (height + low) / 2),
+                rgb("#c8141c"),
+                Surface.RETRO,
+            )
+        )
+        parts.append(
+            paint(
+                box(length * 0.34, 0.03, 0.3).moved(middle + 0.09 * length, s * (w - 0.03), 0.72),
+                rgb("#b9bcc0"),
+                Surface.METAL,
+            )
+        )
     parts.append(paint(box(0.03, width - 0.1, 0.06).moved(back - 0.028, 0, low + 0.06), rgb("#c8141c"), Surface.RETRO))
     if rng.uniform() < 0.8:
         texture = side_print(rng.choice(_FIRMS), color, accent, rng.integer(0, 3))
@@ -250,7 +278,18 @@ def _cargo_box(front: float, back: float, width: float, height: float, rng: Rng)
     return parts
 
 
-_FIRMS = ("NORDFRACHT", "FreshLine", "ROLLO", "KARGO", "Paketo", "MOVEX", "Alpina", "BREAD & CO", "transline", "AquaPur")
+_FIRMS = (
+    "NORDFRACHT",
+    "FreshLine",
+    "ROLLO",
+    "KARGO",
+    "Paketo",
+    "MOVEX",
+    "Alpina",
+    "BREAD & CO",
+    "transline",
+    "AquaPur",
+)
 
 
 def _tipper(front: float, back: float, width: float, rng: Rng) -> list[Mesh]:
@@ -258,7 +297,9 @@ def _tipper(front: float, back: float, width: float, rng: Rng) -> list[Mesh]:
     low, high, w = 1.05, 2.25, width / 2
     outline = [(back + 0.1, low), (back - 0.12, high), (front, high), (front, low)]
     hull = extruded(outline, width)
-    ribs = [box(0.1, width + 0.1, high - low).moved(x, 0, (low + high) / 2) for x in np.linspace(back + 0.6, front - 0.4, 5)]
+    ribs = [
+        box(0.1, width + 0.1, high - low).moved(x, 0, (low + high) / 2) for x in np.linspace(back + 0.6, front - 0.4, 5)
+    ]
     rim = box(front - back + 0.1, width + 0.08, 0.1).moved((front + back) / 2, 0, high)
     load = ball((front - back) * 0.46, w * 0.86, 0.45, 12, 6).moved((front + back) / 2, 0, high)
     parts = [paint(hull, color, Surface.PAINT, recolour=True)]

@@ -19,7 +19,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _write(draw: ImageDraw.ImageDraw, text: str, box: tuple[float, float, float, float], fill: str, bold: float) -> None:
+def _write(
+    draw: ImageDraw.ImageDraw, text: str, box: tuple[float, float, float, float], fill: str, bold: float
+) -> None:
     """Write text as large as fits into a box (left, top, right, bottom), in its middle."""
     left, top, right, bottom = box
     size = round((bottom - top) * 1.35)
@@ -114,7 +116,9 @@ def direction_face(place: str, second: str, color: str, distance: int) -> Pictur
     ink = BLACK if color == "#f2c414" else WHITE
     draw.rounded_rectangle((6, 6, 378, 186), 16, fill=color)
     for y, text, km in ((18, place, distance), (102, second, distance + 3)):
-        draw.polygon([(22, y + 36), (54, y + 10), (54, y + 26), (84, y + 26), (84, y + 46), (54, y + 46), (54, y + 62)], fill=ink)
+        draw.polygon(
+            [(22, y + 36), (54, y + 10), (54, y + 26), (84, y + 26), (84, y + 46), (54, y + 46), (54, y + 62)], fill=ink
+        )
         _write(draw, text, (98, y + 14, 300, y + 60), ink, 0.02)
         _write(draw, str(km), (318, y + 18, 364, y + 56), ink, 0.02)
     return _done(image)

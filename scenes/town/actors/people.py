@@ -6,6 +6,7 @@ shank 0.245 each, upper arm 0.186, forearm 0.146.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,7 +154,12 @@ def leg(look: Look, hip: Floats, ankle: Floats, toe_drop: float) -> list[Mesh]:
 def _skirt(look: Look, hip_z: float, low: float, spread: float) -> Mesh:
     h, b = look.stature, look.bulk
     c = circle(14)
-    levels = [(hip_z + 0.07 * h, 0.078, 0.098), (hip_z, 0.095, 0.118), (0.5 * (hip_z + low), 0.11, 0.126), (low, 0.115, 0.13)]
+    levels = [
+        (hip_z + 0.07 * h, 0.078, 0.098),
+        (hip_z, 0.095, 0.118),
+        (0.5 * (hip_z + low), 0.11, 0.126),
+        (low, 0.115, 0.13),
+    ]
     rings = np.empty((4, 14, 3))
     for k, (z, x, y) in enumerate(levels):
         grow = spread * max(0.0, (hip_z - z) / (hip_z - low))
@@ -179,7 +185,9 @@ def torso(look: Look, hip: tuple[float, float, float], neck: tuple[float, float,
     forward = np.cross([0.0, 1.0, 0.0], up)
     forward /= np.linalg.norm(forward)
     c = circle(14)
-    rings = np.array([lower + axis * t + c[:, :1] * d * forward + c[:, 1:] * w * np.array([0, 1, 0]) for t, d, w in table])
+    rings = np.array(
+        [lower + axis * t + c[:, :1] * d * forward + c[:, 1:] * w * np.array([0, 1, 0]) for t, d, w in table]
+    )
     solid = loft(rings, rings[0].mean(axis=0), rings[-1].mean(axis=0))
     m = paint(solid, look.top, smooth=True, recolour=True)
     if look.garment in ("trousers", "shorts", "skirt"):
@@ -209,7 +217,9 @@ def arm(look: Look, shoulder: Floats, elbow: Floats, hand: Floats) -> list[Mesh]
     ]
 
 
-def head(look: Look, neck: tuple[float, float, float], *, helmet: Color | None = None, full: bool = False) -> list[Mesh]:
+def head(
+    look: Look, neck: tuple[float, float, float], *, helmet: Color | None = None, full: bool = False
+) -> list[Mesh]:
     """Return neck, head, face, hair and headgear on the base of a neck; `full`: a motorcycle helmet with visor."""
     h = look.stature
     size = 0.0655 * h * (1.22 if look.child else 1.0)
@@ -242,13 +252,13 @@ def head(look: Look, neck: tuple[float, float, float], *, helmet: Color | None =
     nape = placed(ball(size * 0.72, size * 0.84, size * 0.85, 10, 6), -0.32, 0.0)
     parts.append(paint(nape, look.hair, smooth=True))
     if look.long_hair:
-        parts.append(paint(placed(ball(size * 0.55, size * 0.88, size * 1.5, 10, 6), -0.55, -0.55), look.hair, smooth=True))
+        parts.append(
+            paint(placed(ball(size * 0.55, size * 0.88, size * 1.5, 10, 6), -0.55, -0.55), look.hair, smooth=True)
+        )
     return parts + _headgear(look, placed, size, helmet)
 
 
-def _headgear(look: Look, placed: object, size: float, helmet: Color | None) -> list[Mesh]:
-    put = placed
-    assert callable(put)
+def _headgear(look: Look, put: Callable[[Solid, float, float], Solid], size: float, helmet: Color | None) -> list[Mesh]:
     color = shade(look.top, 0.7)
     if helmet is not None:
         shell = put(ball(size * 1.32, size * 1.0, size * 0.85, 12, 7), -0.1, 0.62)
@@ -276,7 +286,9 @@ def _bags(look: Look, rng: Rng, hand: Floats, lean: float) -> list[Mesh]:
         return [paint(pack, color, smooth=True), paint(pocket, shade(color, 0.75), smooth=True)]
     if kind == "handbag":
         bag = ball(0.085 * h, 0.028 * h, 0.065 * h, 10, 6, 0.6).moved(hand[0], hand[1] + 0.01, hand[2] - 0.13 * h)
-        strap = limb([hand + [0.03, 0, -0.08 * h], hand + [0, 0, -0.03 * h], hand + [-0.03, 0, -0.08 * h]], [0.006] * 3, 4)
+        strap = limb(
+            [hand + [0.03, 0, -0.08 * h], hand + [0, 0, -0.03 * h], hand + [-0.03, 0, -0.08 * h]], [0.006] * 3, 4
+        )
         return [paint(bag, color, smooth=True), paint(strap, shade(color, 0.6))]
     if kind == "shopping":
         bag = box(0.16 * h, 0.06 * h, 0.18 * h).moved(hand[0], hand[1] + 0.01, hand[2] - 0.16 * h)

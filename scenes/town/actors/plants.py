@@ -60,7 +60,9 @@ def _trunk(height: float, radius: float, lean: Floats, color: Color) -> Mesh:
     points = [[0, 0, 0.0], [0, 0, 0.12], [0.3 * lean[0], 0.3 * lean[1], 0.5 * height], [lean[0], lean[1], height]]
     c = circle(9)
     r = np.array([1.5, 1.1, 0.9, 0.55]) * radius
-    rings = np.array([np.column_stack([c * k + np.array(p[:2]), np.full(9, p[2])]) for p, k in zip(points, r, strict=True)])
+    rings = np.array(
+        [np.column_stack([c * k + np.array(p[:2]), np.full(9, p[2])]) for p, k in zip(points, r, strict=True)]
+    )
     return paint(loft(rings, rings[0].mean(0), rings[-1].mean(0)), color, smooth=True)
 
 
@@ -90,7 +92,10 @@ def build_tree_round(rng: Rng) -> Mesh:
     radius = 0.022 * height
     lean = rng.normals(2) * 0.12
     top = np.array([lean[0], lean[1], bare + 0.3 * crown])
-    parts = [_trunk(float(top[2]), radius, lean, bark), _boughs(top * [1, 1, 0.75], blobs[1:4, :3], radius * 0.55, bark)]
+    parts = [
+        _trunk(float(top[2]), radius, lean, bark),
+        _boughs(top * [1, 1, 0.75], blobs[1:4, :3], radius * 0.55, bark),
+    ]
     return join([*parts, foliage(blobs, color, rng, 185, 0.027 * height, 1)])
 
 
@@ -161,7 +166,9 @@ def build_bush(rng: Rng) -> Mesh:
     if rng.uniform() < 0.33:
         length, height, depth = rng.uniform(1.5, 2.6), rng.uniform(0.7, 1.2), rng.uniform(0.3, 0.4)
         x = np.linspace(-0.5, 0.5, 5) * length
-        blobs = np.column_stack([x, 0 * x, 0 * x + height * 0.48, 0 * x + length * 0.2, 0 * x + depth, 0 * x + height * 0.46])
+        blobs = np.column_stack(
+            [x, 0 * x, 0 * x + height * 0.48, 0 * x + length * 0.2, 0 * x + depth, 0 * x + height * 0.46]
+        )
     else:
         size, n = rng.uniform(0.5, 0.95), 5
         turn = np.arange(n) * 2.4

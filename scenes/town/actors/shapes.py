@@ -6,7 +6,6 @@ Every closed shape is wound outward (right-hand rule). Lengths in metres, angles
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -260,11 +259,6 @@ def paint(
 ) -> Mesh:
     """Return a solid of one material."""
     return mesh(solid.vertices, solid.faces, color, surface=surface, part=part, recolour=recolour, smooth=smooth)
-
-
-def sided(m: Mesh, part: Part) -> Mesh:
-    """Return a mesh with all faces in one part."""
-    return replace(m, part=np.full(len(m.faces), part, np.uint8))
 
 
 def panel(corners: ArrayLike, texture: NDArray[np.uint8], surface: Surface = Surface.MATTE) -> Mesh:

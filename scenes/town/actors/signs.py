@@ -6,7 +6,20 @@ import numpy as np
 
 from scenes.random import Rng
 from scenes.town.actors import lettering
-from scenes.town.actors.shapes import Floats, Solid, ball, box, circle, cylinder, disc, loft, outline_panel, paint, rgb
+from scenes.town.actors.shapes import (
+    Floats,
+    Solid,
+    ball,
+    box,
+    circle,
+    cylinder,
+    disc,
+    loft,
+    outline_panel,
+    paint,
+    rgb,
+    together,
+)
 from scenes.town.mesh import Mesh, Part, Surface, join
 
 GREY = rgb("#9a9ea3")
@@ -15,9 +28,9 @@ OFF = {"red": rgb("#3a0d0c"), "amber": rgb("#3d2a0a"), "green": rgb("#0b2f1c")}
 PLACES = ("Centre", "Station", "Harbour", "Airport", "Museum", "Stadium", "Lakeside", "Hospital", "Zoo", "Westend")
 
 
-def pole(height: float, radius: float = 0.032) -> Mesh:
+def _pole(height: float, y: float = 0.0) -> Mesh:
     """Return the post of a sign."""
-    return paint(cylinder(radius, height, 8), GREY, Surface.METAL, smooth=True, part=Part.SECOND)
+    return paint(cylinder(0.032, height, 8).moved(y=y), GREY, Surface.METAL, smooth=True, part=Part.SECOND)
 
 
 def _plate(outline: Floats, height: float, face: lettering.Picture) -> list[Mesh]:
@@ -26,15 +39,8 @@ def _plate(outline: Floats, height: float, face: lettering.Picture) -> list[Mesh
     rings = np.zeros((2, len(outline), 3))
     rings[:, :, 1:], rings[0, :, 0], rings[1, :, 0] = outline, x - depth, x
     rings[:, :, 2] += height
-    back = together_back(rings)
+    back = together([loft(rings), disc(rings[0][::-1])])
     return [outline_panel(outline, x + 0.001, height, face, Surface.RETRO), paint(back, GREY)]
-
-
-def together_back(rings: Floats) -> Solid:
-    """Return edge and back of a plate."""
-    from scenes.town.actors.shapes import together
-
-    return together([loft(rings), disc(rings[0][::-1])])
 
 
 def build_sign(kind: str, rng: Rng) -> Mesh:
@@ -51,17 +57,17 @@ def build_sign(kind: str, rng: Rng) -> Mesh:
     elif kind == "sign_no_entry":
         outline, face = circle(24) * size * 0.92, lettering.no_entry_face()
     elif kind == "sign_crossing":
-        outline, face = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]) * size * 0.85, lettering.crossing_face()
+        outline, face = (
+            np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]) * size * 0.85,
+            lettering.crossing_face(),
+        )
     else:
         outline, face = np.array([[-1.0, -0.5], [1.0, -0.5], [1.0, 0.5], [-1.0, 0.5]]) * 0.95, _direction(rng)
     parts = _plate(outline, height, face)
     if kind == "sign_direction":
-        side = [pole(height + 0.4).vertices + np.array([0, y, 0], np.float32) for y in (-0.6, 0.6)]
-        posts = [paint(Solid(v.astype(np.float64), pole(height + 0.4).faces.astype(np.int64)), GREY, Surface.METAL, smooth=True,
-                       part=Part.SECOND) for v in side]  # fmt: skip
-        return join([*parts, *posts])
+        return join([*parts, _pole(height + 0.4, -0.6), _pole(height + 0.4, 0.6)])
     top = height + float(outline[:, 1].max())
-    return join([*parts, pole(top - 0.02)])
+    return join([*parts, _pole(top - 0.02)])
 
 
 def _direction(rng: Rng) -> lettering.Picture:
@@ -87,8 +93,6 @@ def build_traffic_light(rng: Rng) -> Mesh:
 
 def _post(height: float) -> Mesh:
     post = [cylinder(0.065, height, 10), cylinder(0.11, 0.5, 10)]
-    from scenes.town.actors.shapes import together
-
     return paint(together(post), rgb("#4a4e53"), Surface.METAL, smooth=True, part=Part.SECOND)
 
 
@@ -107,7 +111,9 @@ def _head(y: float, low: float, lit: str, scale: float) -> list[Mesh]:
         z = low + tall * (0.19 + 0.31 * k)
         on = name == lit
         lens = ball(0.04, 0.115 * scale, 0.115 * scale, 14, 8).moved(x + 0.1, y, z)
-        parts.append(paint(lens, LAMPS[name] if on else OFF[name], Surface.EMISSIVE if on else Surface.GLASS, smooth=True))
+        parts.append(
+            paint(lens, LAMPS[name] if on else OFF[name], Surface.EMISSIVE if on else Surface.GLASS, smooth=True)
+        )
         parts.append(paint(_hood(0.135 * scale).moved(x + 0.1, y, z), black))
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -36,8 +37,6 @@ def wheel(radius: float, width: float, spokes: int = 5, rim: float = 0.66) -> Me
 
 def replace_vertices(m: Mesh, solid: Solid) -> Mesh:
     """Return a mesh with the vertices and winding of a solid of the same topology."""
-    from dataclasses import replace
-
     return replace(m, vertices=solid.vertices.astype(np.float32), faces=solid.faces.astype(np.int32))
 
 
