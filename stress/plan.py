@@ -1,11 +1,11 @@
 """What one stress run does: shifts, severities, seed, metrics, explanations. A YAML file has these keys and no others.
 
-    shifts: [weather, lighting/night, {name: weather/fog, severities: [1, 2.5]}]
-    severities: [1, 3, 5]
-    seed: 0
-    limit: 100
-    metrics: [map, ap50]
-    explain: {failures: 12, method: auto}
+shifts: [weather, lighting/night, {name: weather/fog, severities: [1, 2.5]}]
+severities: [1, 3, 5]
+seed: 0
+limit: 100
+metrics: [map, ap50]
+explain: {failures: 12, method: auto}
 """
 
 from __future__ import annotations

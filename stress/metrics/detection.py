@@ -76,9 +76,7 @@ class DetectionScorer:
         }
         return Scored(quantities={k: float(v) for k, v in quantities.items()}, payload=payload, objects=objects)
 
-    def _truth(
-        self, sample: Sample, verdicts: Sequence[Verdict], *, masks: bool
-    ) -> tuple[NDArray[np.int64], Truth]:
+    def _truth(self, sample: Sample, verdicts: Sequence[Verdict], *, masks: bool) -> tuple[NDArray[np.int64], Truth]:
         """Return which rows of the annotations are evaluated, and them: what is not in the picture is an ignore region."""
         a = sample.annotations
         classes = self.classes.from_dataset[a.labels]
@@ -288,5 +286,3 @@ def _flat(column: pa.Array) -> NDArray[Any]:
 def _box(box: NDArray[np.float64]) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = (float(v) for v in box)
     return x1, y1, x2, y2
-
-

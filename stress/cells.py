@@ -1,0 +1,80 @@
+"""From the parts of a cell to its figures: a pure task of one cell, run by the same workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.folder import RunFolder
+from stress.metrics import Scorer
+from stress.metrics.scored import CellScores
+from stress.plan import Cell
+from stress.statistics import group_weights
+from stress.tables import audit_counts, completions, payload, read_cell
+
+SKIP_COLUMNS = ("sample_id", "skipped", "skipped_at")
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A sample that a cell could not score, and why."""
+
+    cell: Cell
+    index: int
+    sample_id: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class CellTask:
+    """What the figures of a cell depend on beside its parts. groups: (n samples,) index of each sample's group."""
+
+    cell: Cell
+    n_shards: int
+    excluded: frozenset[int]
+    groups: NDArray[np.int64]
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class CellSummary:
+    """Figures of one cell, verdicts of its audit, and what had to be completed."""
+
+    cell: Cell
+    scores: CellScores
+    audit: dict[str, int]
+    completed: dict[str, set[str]] = field(default_factory=dict)
+    n_samples: int = 0
+
+
+def skips_of(folder: RunFolder, cell: Cell, n_shards: int) -> list[Skip]:
+    """Return the samples that a cell could not score."""
+    table = read_cell(folder, cell, n_shards, frozenset(), columns=SKIP_COLUMNS)
+    rows = table.filter(table.column("skipped").is_valid()).to_pylist()
+    return [Skip(cell, r["index"], r["sample_id"], r["skipped_at"], r["skipped"]) for r in rows]
+
+
+def summarise(folder: RunFolder, scorer: Scorer, task: CellTask) -> CellSummary:
+    """Return the figures of one cell."""
+    table = read_cell(folder, task.cell, task.n_shards, task.excluded)
+    kept, renumbered = used_groups(task.groups, task.excluded)
+    weights = group_weights(kept, task.resamples, seed=task.seed)
+    return CellSummary(
+        cell=task.cell,
+        scores=scorer.cell(payload(table, scorer, renumbered), weights),
+        audit=audit_counts(table),
+        completed=completions(table),
+        n_samples=table.num_rows,
+    )
+
+
+def used_groups(groups: NDArray[np.int64], excluded: frozenset[int]) -> tuple[int, NDArray[np.int64]]:
+    """Return how many groups are left, and (n samples,) their new indices; those of excluded samples mean nothing."""
+    left = np.ones(len(groups), np.bool_)
+    left[list(excluded)] = False
+    known = np.unique(groups[left])
+    return len(known), np.minimum(np.searchsorted(known, groups), max(len(known) - 1, 0)).astype(np.int64)
