@@ -11,6 +11,7 @@ from functools import partial
 from types import MappingProxyType
 
 from scenes.random import Rng
+from scenes.town.actors.buses import build_bus
 from scenes.town.actors.cars import build_car
 from scenes.town.actors.cycles import build_cyclist, build_motorcyclist
 from scenes.town.actors.furniture import (
@@ -25,10 +26,10 @@ from scenes.town.actors.furniture import (
     build_pole,
     build_postbox,
 )
-from scenes.town.actors.heavy import build_bus, build_truck
 from scenes.town.actors.people import build_pedestrian
 from scenes.town.actors.plants import build_bush, build_tree_birch, build_tree_conifer, build_tree_round
 from scenes.town.actors.signs import build_sign, build_traffic_light
+from scenes.town.actors.trucks import build_truck
 from scenes.town.mesh import Mesh
 
 __all__ = ["CLASS", "KINDS", "SECOND_CLASS", "SIZE", "build"]

@@ -22,11 +22,15 @@ from scenes.town.actors.shapes import (
     rod,
     shade,
     together,
+    vec,
 )
 from scenes.town.actors.wheels import cycle_wheel, moved
 from scenes.town.mesh import Mesh, Part, Surface, join
 
-FRAMES = (("#b3181f", 14), ("#1c1d20", 22), ("#1f5fa8", 14), ("#e8e6e0", 12), ("#2f8a5a", 10), ("#d98a1a", 8), ("#7d8288", 12))  # fmt: skip
+FRAMES = (
+    ("#b3181f", 14), ("#1c1d20", 22), ("#1f5fa8", 14), ("#e8e6e0", 12),
+    ("#2f8a5a", 10), ("#d98a1a", 8), ("#7d8288", 12),
+)  # fmt: skip
 DARK = rgb("#1a1b1d")
 
 
@@ -58,57 +62,57 @@ def _bicycle(
     spin: float,
     rng: Rng,
 ) -> list[Mesh]:
-    head_low, head_high = bar + [0.07, 0, -0.30], bar + [0.0, 0, -0.10]
-    seat = saddle + [0.02, 0, -0.16]
+    head_low, head_high = bar + vec(0.07, 0, -0.30), bar + vec(0.0, 0, -0.10)
+    seat = saddle + vec(0.02, 0, -0.16)
     tube = 0.021
     frame = [
         rod(list(crank), list(seat), tube),
         rod(list(seat), list(head_high), tube),
         rod(list(crank), list(head_low), tube * 1.15),
         rod(list(head_low), list(head_high), tube * 1.2),
-        *(rod(list(rear + [0, y, 0]), list(crank + [0, y, 0]), 0.013, 5) for y in (-0.05, 0.05)),
-        *(rod(list(rear + [0, y, 0]), list(seat), 0.012, 5) for y in (-0.05, 0.05)),
-        *(rod(list(front + [0, y, 0]), list(head_low), 0.015, 5) for y in (-0.05, 0.05)),
+        *(rod(list(rear + vec(0, y, 0)), list(crank + vec(0, y, 0)), 0.013, 5) for y in (-0.05, 0.05)),
+        *(rod(list(rear + vec(0, y, 0)), list(seat), 0.012, 5) for y in (-0.05, 0.05)),
+        *(rod(list(front + vec(0, y, 0)), list(head_low), 0.015, 5) for y in (-0.05, 0.05)),
     ]
-    grips = both_sides(limb([bar, bar + [0, 0.2, 0.01], bar + [-0.08, 0.29, 0.0]], [0.014, 0.014, 0.018], 6))
-    post = rod(list(seat), list(saddle + [0, 0, -0.03]), 0.014, 5)
+    grips = both_sides(limb([bar, bar + vec(0, 0.2, 0.01), bar + vec(-0.08, 0.29, 0.0)], [0.014, 0.014, 0.018], 6))
+    post = rod(list(seat), list(saddle + vec(0, 0, -0.03)), 0.014, 5)
     stem = rod(list(head_high), list(bar), 0.016, 5)
     pedals = []
     for side, angle in ((1, spin), (-1, spin + np.pi)):
-        foot = crank + [0.17 * np.cos(angle), side * 0.11, 0.17 * np.sin(angle)]
-        pedals += [rod(list(crank + [0, side * 0.06, 0]), list(foot), 0.012, 5), box(0.1, 0.09, 0.025).moved(*foot)]
+        foot = crank + vec(0.17 * np.cos(angle), side * 0.11, 0.17 * np.sin(angle))
+        pedals += [rod(list(crank + vec(0, side * 0.06, 0)), list(foot), 0.012, 5), box(0.1, 0.09, 0.025).moved(*foot)]
     chain = cylinder(0.1, 0.012, 14).turned("x", np.pi / 2).moved(crank[0], -0.04, crank[2])
     metal = [grips, post, stem, *pedals, chain]
     wheel = cycle_wheel(round(radius, 2), 0.021 if rng.uniform() < 0.7 else 0.03)
     tilt = radius - round(radius, 2)
-    parts = [moved(wheel, *(front - [0, 0, tilt])), moved(wheel, *(rear - [0, 0, tilt]))]
+    parts = [moved(wheel, *(front - vec(0, 0, tilt))), moved(wheel, *(rear - vec(0, 0, tilt)))]
     parts.append(paint(together(frame), color, Surface.PAINT, smooth=True, part=Part.SECOND, recolour=True))
     parts.append(paint(together(metal), DARK, part=Part.SECOND))
     parts.append(paint(ball(0.14, 0.075, 0.035, 10, 6, 0.8).moved(*saddle), DARK, part=Part.SECOND))
     parts.append(
-        paint(ball(0.02, 0.03, 0.03, 6, 4).moved(*(saddle + [-0.12, 0, -0.1])), rgb("#c01016"), part=Part.SECOND)
+        paint(ball(0.02, 0.03, 0.03, 6, 4).moved(*(saddle + vec(-0.12, 0, -0.1))), rgb("#c01016"), part=Part.SECOND)
     )
     parts.append(
-        paint(ball(0.04, 0.035, 0.035, 6, 4).moved(*(bar + [0.06, 0, -0.06])), rgb("#e5e7ea"), part=Part.SECOND)
+        paint(ball(0.04, 0.035, 0.035, 6, 4).moved(*(bar + vec(0.06, 0, -0.06))), rgb("#e5e7ea"), part=Part.SECOND)
     )
     if rng.uniform() < 0.35:
-        basket = box(0.26, 0.34, 0.22).moved(*(bar + [0.2, 0, -0.12]))
+        basket = box(0.26, 0.34, 0.22).moved(*(bar + vec(0.2, 0, -0.12)))
         parts.append(paint(basket, rgb("#7a5c38"), part=Part.SECOND))
     return parts
 
 
 def _rider(look: Look, crank: Floats, saddle: Floats, bar: Floats, spin: float, helmet: Color | None) -> list[Mesh]:
     h = look.stature
-    hip = saddle + [0.02, 0, 0.07]
+    hip = saddle + vec(0.02, 0, 0.07)
     lean = np.arctan2(bar[0] - hip[0] - 0.28 * h, 0.55 * h) + 0.42
     neck = hip + np.array([np.sin(lean), 0, np.cos(lean)]) * 0.29 * h
     parts = torso(look, tuple(hip), tuple(neck))
     shoulder_y = 0.1 * h
     for side, angle in ((1, spin), (-1, spin + np.pi)):
-        foot = crank + [0.17 * np.cos(angle) - 0.03, side * 0.1, 0.17 * np.sin(angle) + 0.085]
-        parts += leg(look, hip + [0, side * 0.055 * h, 0], foot, 0.15)
-        shoulder = neck + [-0.01, side * shoulder_y, -0.02 * h]
-        hand = bar + [-0.05, side * 0.27, 0.02]
+        foot = crank + vec(0.17 * np.cos(angle) - 0.03, side * 0.1, 0.17 * np.sin(angle) + 0.085)
+        parts += leg(look, hip + vec(0, side * 0.055 * h, 0), foot, 0.15)
+        shoulder = neck + vec(-0.01, side * shoulder_y, -0.02 * h)
+        hand = bar + vec(-0.05, side * 0.27, 0.02)
         elbow = joint(shoulder, hand, 0.18 * h, 0.17 * h, np.array([-0.3, side * 0.5, -1.0]))
         parts += arm(look, shoulder, elbow, hand)
     return parts + head(look, (float(neck[0] + 0.03), 0.0, float(neck[2])), helmet=helmet)
@@ -139,7 +143,7 @@ def _motorcycle(color: Color, seat: Floats, bar: Floats, front: Floats, rear: Fl
     forks = both_sides(rod([0.73, 0.09, 0.31], [0.42, 0.09, 1.0], 0.025))
     swing = both_sides(rod([-0.7, 0.09, 0.31], [-0.05, 0.08, 0.4], 0.025))
     pipe = limb([[0.2, -0.16, 0.33], [-0.3, -0.17, 0.3], [-0.75, -0.18, 0.42]], [0.03, 0.04, 0.06], 8)
-    grips = both_sides(limb([bar, bar + [0, 0.24, 0.03], bar + [-0.1, 0.38, 0.0]], [0.016, 0.016, 0.02], 6))
+    grips = both_sides(limb([bar, bar + vec(0, 0.24, 0.03), bar + vec(-0.1, 0.38, 0.0)], [0.016, 0.016, 0.02], 6))
     lamp = ball(0.08, 0.1, 0.1, 10, 6).moved(0.55, 0, 0.93)
     glass = ball(0.05, 0.085, 0.085, 10, 6).moved(0.6, 0, 0.93)
     mirrors = both_sides(
@@ -162,14 +166,14 @@ def _motorcycle(color: Color, seat: Floats, bar: Floats, front: Floats, rear: Fl
 
 def _moto_rider(look: Look, seat: Floats, bar: Floats, helmet: Color) -> list[Mesh]:
     h = look.stature
-    hip = seat + [0.0, 0, 0.11]
+    hip = seat + vec(0.0, 0, 0.11)
     neck = hip + np.array([0.34, 0, 0.94]) * 0.29 * h
     parts = torso(look, tuple(hip), tuple(neck))
     for side in (1, -1):
         foot = np.array([-0.06, side * 0.21, 0.37])
-        parts += leg(look, hip + [0, side * 0.06 * h, 0], foot, 0.1)
-        shoulder = neck + [-0.01, side * 0.105 * h, -0.02 * h]
-        hand = bar + [-0.07, side * 0.34, 0.02]
+        parts += leg(look, hip + vec(0, side * 0.06 * h, 0), foot, 0.1)
+        shoulder = neck + vec(-0.01, side * 0.105 * h, -0.02 * h)
+        hand = bar + vec(-0.07, side * 0.34, 0.02)
         elbow = joint(shoulder, hand, 0.18 * h, 0.17 * h, np.array([-0.2, side * 0.9, -0.7]))
         parts += arm(look, shoulder, elbow, hand)
     tone = shade(helmet, 1.0)

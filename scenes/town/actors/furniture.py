@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from scenes.random import Rng
@@ -142,8 +144,8 @@ def build_bench(rng: Rng) -> Mesh:
 def build_hydrant(rng: Rng) -> Mesh:
     """Return a fire hydrant."""
     tone = rgb(rng.choice(("#c1171d", "#c1171d", "#d9a416", "#c9511a")))
-    profile = [(0.17, 0), (0.17, 0.05), (0.12, 0.07), (0.115, 0.5), (0.15, 0.51), (0.15, 0.55), (0.125, 0.57), (0.11, 0.66),
-               (0.06, 0.72), (0.03, 0.73), (0.03, 0.78)]  # fmt: skip
+    profile = [(0.17, 0), (0.17, 0.05), (0.12, 0.07), (0.115, 0.5), (0.15, 0.51), (0.15, 0.55), (0.125, 0.57),
+               (0.11, 0.66), (0.06, 0.72), (0.03, 0.73), (0.03, 0.78)]  # fmt: skip
     cap = rgb("#d8d8d2") if rng.uniform() < 0.5 else shade(tone, 0.75)
     nozzles = [
         cylinder(0.055, 0.34, 10).turned("x", np.pi / 2).moved(0, 0.17, 0.43),
@@ -158,7 +160,7 @@ def build_cone(rng: Rng) -> Mesh:
     orange = rgb("#f0560f")
     edges = [(0.155, 0.03), (0.125, 0.2), (0.098, 0.36), (0.078, 0.46), (0.055, 0.58), (0.03, 0.7)]
     parts = [paint(box(0.4, 0.4, 0.035).moved(z=0.0175), shade(orange, 0.75))]
-    for n, ((r0, z0), (r1, z1)) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for n, ((r0, z0), (r1, z1)) in enumerate(pairwise(edges)):
         white = n in (1, 3)
         band = cylinder(r0, z1 - z0, 16, r1).moved(z=z0)
         parts.append(

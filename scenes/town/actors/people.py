@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenes.random import Rng
-from scenes.town.actors.shapes import Color, Floats, Solid, ball, box, circle, limb, loft, paint, pick, rgb, shade
+from scenes.town.actors.shapes import Color, Floats, Solid, ball, box, circle, limb, loft, paint, pick, rgb, shade, vec
 from scenes.town.mesh import Mesh, Surface, join
 
 SKINS = (("#f1c9a9", 28), ("#e3b08c", 24), ("#c98f66", 18), ("#9a6844", 14), ("#6d4630", 10), ("#4a2f22", 6))
@@ -21,7 +21,10 @@ TOPS = (
     ("#b3202a", 10), ("#1f4b8f", 10), ("#1c1d20", 12), ("#e6e4df", 10), ("#4f5a4a", 7), ("#d9a21b", 7), ("#2b7a5b", 6),
     ("#7c2f63", 5), ("#6fa3c7", 7), ("#8a8d92", 8), ("#d9672b", 5), ("#d88ba3", 5), ("#5b4634", 6),
 )  # fmt: skip
-TROUSERS = (("#1f2a44", 26), ("#3b4d6e", 18), ("#18181a", 24), ("#4a4b4f", 10), ("#8c7a5c", 10), ("#5a4a3a", 7), ("#9a9c9e", 5))  # fmt: skip
+TROUSERS = (
+    ("#1f2a44", 26), ("#3b4d6e", 18), ("#18181a", 24), ("#4a4b4f", 10),
+    ("#8c7a5c", 10), ("#5a4a3a", 7), ("#9a9c9e", 5),
+)  # fmt: skip
 SHOES = (("#141414", 40), ("#e9e7e3", 22), ("#4b3220", 20), ("#7c2222", 8), ("#2c3e66", 10))
 
 
@@ -287,7 +290,9 @@ def _bags(look: Look, rng: Rng, hand: Floats, lean: float) -> list[Mesh]:
     if kind == "handbag":
         bag = ball(0.085 * h, 0.028 * h, 0.065 * h, 10, 6, 0.6).moved(hand[0], hand[1] + 0.01, hand[2] - 0.13 * h)
         strap = limb(
-            [hand + [0.03, 0, -0.08 * h], hand + [0, 0, -0.03 * h], hand + [-0.03, 0, -0.08 * h]], [0.006] * 3, 4
+            [hand + vec(0.03, 0, -0.08 * h), hand + vec(0, 0, -0.03 * h), hand + vec(-0.03, 0, -0.08 * h)],
+            [0.006] * 3,
+            4,
         )
         return [paint(bag, color, smooth=True), paint(strap, shade(color, 0.6))]
     if kind == "shopping":

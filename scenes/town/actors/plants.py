@@ -6,7 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.random import Rng
-from scenes.town.actors.shapes import Color, Floats, Solid, circle, icosphere, limb, loft, paint, pick, rgb, together
+from scenes.town.actors.shapes import (
+    Color,
+    Floats,
+    Solid,
+    circle,
+    icosphere,
+    limb,
+    loft,
+    paint,
+    pick,
+    rgb,
+    together,
+    vec,
+)
 from scenes.town.mesh import Mesh, Surface, join, mesh
 
 GREENS = (("#4f7a2a", 10), ("#3d6b28", 10), ("#5d8a35", 8), ("#6b8f3a", 6), ("#38602c", 6), ("#7a9442", 3))
@@ -67,7 +80,9 @@ def _trunk(height: float, radius: float, lean: Floats, color: Color) -> Mesh:
 
 
 def _boughs(start: Floats, ends: Floats, radius: float, color: Color) -> Mesh:
-    arms = [limb([start, 0.5 * (start + e) + [0, 0, -0.08], e], [radius, radius * 0.7, radius * 0.4], 6) for e in ends]
+    arms = [
+        limb([start, 0.5 * (start + e) + vec(0, 0, -0.08), e], [radius, radius * 0.7, radius * 0.4], 6) for e in ends
+    ]
     return paint(together(arms), color, smooth=True)
 
 

@@ -52,6 +52,11 @@ def rotation(axis: str, angle: float) -> Floats:
     return matrix
 
 
+def vec(*values: float) -> Floats:
+    """Return numbers as a vector, to be added to points."""
+    return np.array(values, np.float64)
+
+
 def together(solids: Sequence[Solid]) -> Solid:
     """Return several solids as one."""
     starts = np.cumsum([0, *(len(s.vertices) for s in solids[:-1])])
@@ -186,10 +191,10 @@ def rod(a: Sequence[float], b: Sequence[float], radius: float, n: int = 6) -> So
 def icosphere(level: int) -> Solid:
     """Return the unit icosphere: 20 * 4^level faces."""
     g = (1 + 5**0.5) / 2
-    v = [(-1, g, 0), (1, g, 0), (-1, -g, 0), (1, -g, 0), (0, -1, g), (0, 1, g)]
-    v += [(0, -1, -g), (0, 1, -g), (g, 0, -1), (g, 0, 1), (-g, 0, -1), (-g, 0, 1)]
-    rows = "0 11 5 0 5 1 0 1 7 0 7 10 0 10 11 1 5 9 5 11 4 11 10 2 10 7 6 7 1 8 3 9 4 3 4 2 3 2 6 3 6 8 3 8 9 4 9 5 2 4 11 "
-    rows += "6 2 10 8 6 7 9 8 1"
+    v = [[-1, g, 0], [1, g, 0], [-1, -g, 0], [1, -g, 0], [0, -1, g], [0, 1, g]]
+    v += [[0, -1, -g], [0, 1, -g], [g, 0, -1], [g, 0, 1], [-g, 0, -1], [-g, 0, 1]]
+    rows = "0 11 5 0 5 1 0 1 7 0 7 10 0 10 11 1 5 9 5 11 4 11 10 2 10 7 6 7 1 8 "
+    rows += "3 9 4 3 4 2 3 2 6 3 6 8 3 8 9 4 9 5 2 4 11 6 2 10 8 6 7 9 8 1"
     vertices, faces = np.array(v, np.float64), np.array(rows.split(), np.int64).reshape(-1, 3)
     for _ in range(level):
         edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
@@ -262,15 +267,17 @@ def paint(
 
 
 def panel(corners: ArrayLike, texture: NDArray[np.uint8], surface: Surface = Surface.MATTE) -> Mesh:
-    """Return a textured rectangle. corners (4, 3): top left, bottom left, bottom right, top right, as a viewer sees it."""
+    """Return a textured rectangle. corners (4, 3): top left, bottom left, bottom right, top right, for its viewer."""
     faces = np.array([[0, 1, 2], [0, 2, 3]])
     uv = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])[faces]
     return mesh(np.asarray(corners, np.float64), faces, (1.0, 1.0, 1.0), surface=surface, texture=texture, uv=uv)
 
 
 def outline_panel(outline: ArrayLike, x: float, z: float, texture: NDArray[np.uint8], surface: Surface) -> Mesh:
-    """Return a flat face looking along +x at (x, 0, z) with a convex outline (n, 2) of (y, z), counter-clockwise as seen
-    from the front; the texture covers its bounding box."""
+    """Return a flat face that looks along +x at (x, 0, z); its texture covers the bounding box.
+
+    outline: (n, 2) of (y, z), convex, counter-clockwise as seen from the front.
+    """
     points = np.asarray(outline, np.float64)
     solid = disc(np.column_stack([np.full(len(points), x), points[:, 0], points[:, 1] + z]))
     flat = solid.vertices[:, 1:] - np.array([0.0, z])
@@ -278,3 +285,11 @@ def outline_panel(outline: ArrayLike, x: float, z: float, texture: NDArray[np.ui
     unit = np.clip((flat - low) / (high - low), 0.0, 1.0)
     uv = np.stack([unit[:, 0], 1.0 - unit[:, 1]], -1)[solid.faces]
     return mesh(solid.vertices, solid.faces, (1.0, 1.0, 1.0), surface=surface, texture=texture, uv=uv)
+
+
+def apply_looks(m: Mesh, looks: list[tuple[NDArray[np.bool_], Color, Surface]], grid: tuple[int, int]) -> None:
+    """Paint quads of a fresh loft of grid (levels, columns)."""
+    rest = np.zeros(len(m.faces) - 2 * grid[0] * grid[1], bool)
+    for where, color, surface in looks:
+        mask = np.concatenate([np.repeat(np.broadcast_to(where, grid).ravel(), 2), rest])
+        m.color[mask], m.surface[mask], m.recolour[mask] = color, surface, False

@@ -31,7 +31,7 @@ def wheel(radius: float, width: float, spokes: int = 5, rim: float = 0.66) -> Me
         paint(cylinder(0.17 * r, 0.012, 8).moved(z=h), rgb("#8f9296"), Surface.METAL),
     ]
     flat = join(parts)
-    turned = Solid(flat.vertices.astype(np.float64), flat.faces).turned("x", -np.pi / 2)
+    turned = Solid(flat.vertices.astype(np.float64), flat.faces.astype(np.int64)).turned("x", -np.pi / 2)
     return replace_vertices(flat, turned)
 
 
