@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +51,7 @@ def main() -> None:
     """Make the road worse on purpose, with labels that stay true, and see where a trained model breaks."""
 
 
-def path(*, exists: bool = False, file: bool = True, folder: bool = True) -> click.ParamType:
+def path(*, exists: bool = False, file: bool = True, folder: bool = True) -> Any:
     """Return the click type of a path; only files and folders that must exist are checked here."""
     import pathlib
 
@@ -138,6 +141,145 @@ def shifts(names: tuple[str, ...], as_json: bool) -> None:
         unit = f" {row['unit']}" if row["unit"] else ""
         what = f"{row['quantity']} {values}{unit}"
         click.echo(f"{row['name']:{width}}  {row['family']:9}  {row['changes']:10}  {needs:{needs_width}}  {what}")
+
+
+@main.command()
+@click.argument("dataset")
+@click.option("--model", required=True, help="file.py:attr, module:attr, a path, zoo:, hf:, torchvision: or timm:NAME.")
+@click.option("--out", type=path(file=False), required=True, help="Run folder; the same command resumes it.")
+@plan_options
+@model_options
+@dataset_options
+@run_options
+@click.option("--dry-run", is_flag=True, help="Print the cells and the expected time, and stop.")
+def stress(dataset: str, model: str, out: Path, plan_file: Path | None, dry_run: bool, **options: Any) -> None:
+    """Run MODEL over DATASET under a grid of shifts and severities; write RUN/report.html.
+
+    DATASET is a folder (COCO, YOLO, KITTI, BDD100K, Cityscapes-style, image folder) or town:SEED:N, the built-in one.
+    """
+    from stress import plan as plans
+
+    keys = {name: options.pop(name) for name in (*PLAN_KEYS, "explain", "explain_method", "explain_budget")}
+    plan = plans.Plan.from_yaml(plan_file or "", **_plan_overrides(plan_file, keys))
+    _stress(dataset, model, plan, out, dry_run=dry_run, **options)
+
+
+PLAN_KEYS = (
+    "shifts", "severities", "seed", "limit", "metrics", "scale", "reference", "batch_size", "min_visibility",
+    "resamples", "predictions",
+)  # fmt: skip
+
+
+def _plan_overrides(plan_file: Path | None, keys: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan keys given as options; those of `explain` are joined with what the file says of it."""
+    overrides = {name: keys[name] for name in PLAN_KEYS}
+    if keys["severities"] is not None:
+        overrides["severities"] = _numbers(keys["severities"])
+    parts = {"failures": keys["explain"], "method": keys["explain_method"], "budget": keys["explain_budget"]}
+    given = {name: value for name, value in parts.items() if value is not None}
+    if given:
+        from stress.plan import Plan
+
+        known = Plan.from_yaml(plan_file).explain.model_dump() if plan_file else {}
+        overrides["explain"] = {**known, **given}
+    return overrides
+
+
+def _numbers(text: str) -> list[float]:
+    from scenes.errors import InputError
+
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"--severities: expected numbers from 1 to 5 such as 1,3,5, got {text!r}") from None
+
+
+def _stress(dataset: str, model: str, plan: Any, out: Path, *, dry_run: bool = False, **options: Any) -> None:
+    """Run, say what was found, write the report."""
+    import shlex
+    import sys
+
+    import stress as harness
+    from scenes.datasets import open_dataset
+
+    named = {"format": options["format_"], "split": options["split"]}
+    opened = open_dataset(dataset, **named)
+    click.echo(f"data   {getattr(opened, 'description', opened.name)}", err=True)
+    model_options = {"trust": options["trust"], "allow_download": options["allow_download"]}
+    if options["model_yaml"] is not None:
+        model_options["model_yaml"] = str(options["model_yaml"])
+    arguments: dict[str, Any] = {
+        "device": options["device"],
+        "workers": options["workers"],
+        "strict": options["strict"],
+        "depth": options["depth"],
+        "classes": None if options["class_map"] is None else str(options["class_map"]),
+        "model_options": model_options,
+        **named,
+    }
+    if dry_run:
+        _print_estimate(harness.dry_run(dataset, model, plan, **arguments))
+        return
+    command = shlex.join(["roadproof", *sys.argv[1:]])
+    result = harness.run(dataset, model, plan, out, command=command, **arguments)
+    _print_result(result)
+    if not options["no_report"]:
+        _report(out)
+
+
+def _print_result(result: Any) -> None:
+    """Say the headline and what a reader must know, on standard error; the path of the report is standard output."""
+    from reports import words
+    from reports.read import read
+
+    run = read(result.path)
+    for line in (words.verdict(run), words.weakest(run), words.breaks(run)):
+        if line:
+            click.echo(line, err=True)
+    for note in result.results.summary["notes"]:
+        click.echo(f"note   {note}", err=True)
+    for skipped in result.results.summary["skipped"][:10]:
+        click.echo(f"skip   {skipped['sample_id']}: {skipped['reason']}", err=True)
+    if result.n_skipped > 10:
+        click.echo(f"skip   and {result.n_skipped - 10} more; all are in the report", err=True)
+
+
+def _report(run: Path, *, single_file: bool = True) -> None:
+    import reports
+
+    click.echo(str(reports.write(run, single_file=single_file)))
+
+
+@main.command()
+@click.argument("run", type=path(exists=True, file=False))
+@click.option("--folder", is_flag=True, help="Keep the pictures beside the page instead of inside it.")
+def report(run: Path, folder: bool) -> None:
+    """Write the report of a finished RUN again; prints its path."""
+    _report(run, single_file=not folder)
+
+
+DEMO_SHIFTS = (
+    "weather/fog", "weather/rain", "lighting/night", "lighting/low_sun", "sensor/motion_blur", "sensor/pixelation",
+    "texture/object", "texture/road", "shape/warp", "shape/lens", "pose/yaw", "pose/object_turn",
+    "context/object", "context/background", "occlusion/target", "occlusion/object",
+)  # fmt: skip
+
+
+@main.command()
+@click.option("--out", type=path(file=False), default="roadproof-demo", show_default=True, help="Run folder.")
+@click.option("--frames", type=click.IntRange(min=1), default=40, show_default=True, help="Frames of the town.")
+@click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given.")
+def demo(out: Path, frames: int, workers: int | None) -> None:
+    """Stress the built-in detector on the built-in town: two shifts of every family at severities 1, 3 and 5."""
+    from stress.plan import Plan
+
+    plan = Plan.make({"shifts": list(DEMO_SHIFTS), "severities": [1, 3, 5], "explain": {"failures": 24, "per_cell": 1}})
+    options: dict[str, Any] = dict.fromkeys(("format_", "split", "model_yaml", "class_map", "depth"))
+    options.update(dict.fromkeys(("strict", "trust", "allow_download", "no_report"), False))
+    _stress(f"town:{DEMO_SEED}:{frames}", "zoo:detector", plan, out, workers=workers, device="auto", **options)
+
+
+DEMO_SEED = 2026  # not among the seeds that the built-in models were trained on
 
 
 @main.command()
