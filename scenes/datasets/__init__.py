@@ -39,7 +39,8 @@ def open_dataset(
 ) -> Dataset:
     """Open a folder (or label file) of any known format, `town[:SEED[:N]]`, or a data set of one's own.
 
-    path_or_name: a path; `town`, `town:7`, `town:7:100`; or `module:attr` / `file.py:attr`, a `Dataset` or what makes one
+    path_or_name: a path; `town`, `town:7`, `town:7:100`; or `module:attr` / `file.py:attr` of a `Dataset`, or of a
+                  class or function without parameters that makes one
     format:       a registered format, `module:attr` or `file.py:attr`; recognised when not given
     split:        one split, or several with commas; all when not given
     strict:       what is otherwise left out and listed in `notes` (labels of no image, ...) is an error
@@ -87,9 +88,7 @@ def _existing(name: str) -> Path:
 def _open_town(name: str, parts: re.Match[str], *, format: str | None, split: str | None) -> Dataset:
     if format is not None:
         raise InputError(f"data set {name!r}: the built-in town takes no format, got {format!r}")
-    if split is not None:
-        raise InputError(f"data set {name!r}: the built-in town has no splits, got {split!r}: use another seed")
-    options: dict[str, int] = {}
+    options: dict[str, Any] = {} if split is None else {"split": split}
     for key in ("seed", "n"):
         text = parts[key]
         if text is None:

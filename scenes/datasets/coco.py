@@ -41,10 +41,26 @@ from scenes.images import Orientation, read_oriented
 from scenes.sample import Dataset, Sample
 
 _OBJECT_KEYS = frozenset(
-    "id image_id category_id bbox segmentation area iscrowd ignore attributes instance_id track_id visibility "
-    "bbox_amodal bbox_3d keypoints num_keypoints".split()
+    [
+        "id",
+        "image_id",
+        "category_id",
+        "bbox",
+        "segmentation",
+        "area",
+        "iscrowd",
+        "ignore",
+        "attributes",
+        "instance_id",
+        "track_id",
+        "visibility",
+        "bbox_amodal",
+        "bbox_3d",
+        "keypoints",
+        "num_keypoints",
+    ]
 )
-_IMAGE_KEYS = frozenset("file_name width height camera timestamp_s group".split())
+_IMAGE_KEYS = frozenset(["file_name", "width", "height", "camera", "timestamp_s", "group"])
 
 
 class CocoDataset(FolderDataset):

@@ -7,13 +7,15 @@ overlap as KITTI counts it. K from P2 is in the same convention and goes through
 World: x forward, y left, z up; its origin on the road under camera 0, `CAMERA_HEIGHT_M` below it (Geiger et al.,
 2013, fig. 3). 3D boxes in the files have their bottom centre in the frame of rectified camera 0 and turn about its
 y axis. Lidar points are projected with P2 R0 Tr; of several in one pixel the nearest stays, and pixels without one are
-NaN. `truncated, occluded, alpha` are attributes.
+NaN. `truncated, occluded, alpha` are attributes, absent
+where the file says unknown (-1, -1, -10).
 
 DontCare regions become ignore regions of any class: class index 0 and `attributes["any_class"] = True`.
 Written: boxes, classes, ignore regions, attributes `truncated occluded alpha`, 3D boxes (yaw only), camera, depth (as
-lidar points). Not held: masks, segmentation, instance and track ids, visibility, amodal boxes, further attributes,
-infinite depth (sky becomes unknown), lens distortion, roll and pitch of objects against the camera, the camera's own
-pose in the world, an ignore region of one class.
+lidar points, from 0.1 m on).
+Not held: masks, segmentation, instance and track ids, visibility, amodal boxes, further attributes, infinite depth
+(sky becomes unknown), lens distortion, roll and pitch of objects against the camera, the camera's own pose in the
+world, an ignore region of one class.
 """
 
 from __future__ import annotations
@@ -30,28 +32,20 @@ from scenes.camera import Camera
 from scenes.datasets.base import (
     FolderDataset,
     ImageFormat,
-    check_labels,
-    checked_id,
     choose_splits,
     count,
     find_images,
     index_files,
-    new_folder,
-    write_picture,
 )
+from scenes.datasets.kitti_write import AXES, CAMERA_HEIGHT_M, CLASS_FILE, SPLITS, write_kitti
 from scenes.datasets.objects import Objects
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import checked_box
 from scenes.errors import InputError
-from scenes.images import Orientation, read_oriented, write_bytes
+from scenes.images import Orientation, read_oriented
 from scenes.sample import Annotations, Dataset, Depth, Sample
 
 CLASS_NAMES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
-CAMERA_HEIGHT_M = 1.65
-_SPLITS = ("training", "testing")
-_CLASS_FILE = "classes.txt"  # only where the classes are not KITTI's own
-# world (x forward, y left, z up) to the axes of camera 0 (x right, y down, z forward)
-_AXES = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 
 
 class KittiDataset(FolderDataset):
@@ -158,11 +152,11 @@ def _layout(path: Path) -> tuple[Path, list[str]]:
     """Root and its split folders; a split folder given alone is a data set of one split."""
     if (path / "image_2").is_dir():
         return path.resolve().parent, [path.resolve().name]
-    return path, [name for name in _SPLITS if (path / name / "image_2").is_dir()]
+    return path, [name for name in SPLITS if (path / name / "image_2").is_dir()]
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
-    path = root / _CLASS_FILE
+    path = root / CLASS_FILE
     return tuple(line for line in _lines(path) if line) if path.is_file() else CLASS_NAMES
 
 
@@ -183,8 +177,8 @@ def _camera(projection: NDArray[np.float64], width: int, height: int) -> Camera:
     """Camera 2 in the world; its offset from camera 0 stands in the fourth column of P2 = K [I | t]."""
     K = projection[:, :3]
     world_to_cam = np.eye(4)
-    world_to_cam[:3, :3] = _AXES
-    world_to_cam[:3, 3] = np.linalg.solve(K, projection[:, 3]) + _AXES @ (0.0, 0.0, -CAMERA_HEIGHT_M)
+    world_to_cam[:3, :3] = AXES
+    world_to_cam[:3, 3] = np.linalg.solve(K, projection[:, 3]) + AXES @ (0.0, 0.0, -CAMERA_HEIGHT_M)
     return Camera.from_opencv(K, width, height, world_to_cam=world_to_cam)
 
 
@@ -200,13 +194,13 @@ def _add(objects: Objects, fields: list[str], classes: dict[str, int], owner: st
         return
     if kind.lower() not in classes:
         raise InputError(f"{owner}: expected a type of {', '.join(classes)}, got {kind!r}")
-    attributes: dict[str, Any] = {"truncated": numbers[0], "occluded": int(numbers[1]), "alpha": numbers[2]}
+    observed = (("truncated", numbers[0], -1), ("occluded", int(numbers[1]), -1), ("alpha", numbers[2], -10))
+    attributes: dict[str, Any] = {name: value for name, value, unknown in observed if value != unknown}
     height, width, length = numbers[7:10]
     box_3d = None
     if min(height, width, length) > 0:
         yaw = -numbers[13] - math.pi / 2
-        bottom = _AXES.T @ numbers[10:13] + (0.0, 0.0, CAMERA_HEIGHT_M)
-        centre = bottom + (0.0, 0.0, height / 2)
+        centre = AXES.T @ numbers[10:13] + np.array([0.0, 0.0, CAMERA_HEIGHT_M + height / 2])
         box_3d = [*centre.tolist(), length, width, height, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
     objects.add(box, classes[kind.lower()], attributes=attributes, box_3d=box_3d)
 
@@ -253,4 +247,8 @@ class Kitti:
         return KittiDataset(path, split=split, strict=strict)
 
     @staticmethod
-    def write(*a, **k): ...  # type: ignore
+    def write(
+        samples: Iterable[Sample], out: Path, *, class_names: Sequence[str], image_format: ImageFormat = "png"
+    ) -> Path:
+        """Write `training/image_2, label_2, calib, velodyne`; a sample_id keeps a leading `training/` or `testing/`."""
+        return write_kitti(samples, out, class_names=class_names, own=CLASS_NAMES, image_format=image_format)

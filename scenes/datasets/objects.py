@@ -94,11 +94,10 @@ class Objects:
                 masks[row] = orientation.array(mask) if stored else mask
         return masks
 
-    def _instance_ids(self) -> NDArray[np.int32] | None:
+    def _instance_ids(self) -> NDArray[np.int32]:
         """Ids from the file where all objects have one, else 1 to N."""
-        if not self.instance_ids or any(value is None for value in self.instance_ids):
-            return None
-        return np.array(self.instance_ids, np.int32)
+        ids = [value for value in self.instance_ids if value is not None]
+        return np.array(ids if len(ids) == len(self.labels) else range(1, len(self.labels) + 1), np.int32)
 
     def _boxes_3d(self) -> NDArray[np.float32] | None:
         if all(box is None for box in self.boxes_3d):

@@ -13,7 +13,7 @@ from scenes.errors import InputError, did_you_mean
 from scenes.plugins import load_attribute, looks_like_attribute
 from scenes.sample import Dataset, Sample
 
-OWN = ("coco", "kitti", "masks", "image_folder")  # modules of this package
+OWN = ("coco", "yolo", "kitti", "bdd100k", "cityscapes", "masks", "image_folder")  # modules of this package
 
 
 @runtime_checkable
