@@ -113,6 +113,8 @@ def pr_panel(lines: Sequence[tuple[str, str, Sequence[float], Sequence[float]]],
         parts.append(f'<text class="tick" x="{px}" y="{8 + high - low + 14}" text-anchor="middle">{value:g}</text>')
     for kind, title, xs, ys in lines:
         drawn = [(x, y) for x, y in zip(xs, ys, strict=False) if x is not None and y is not None and y > 0]
+        if drawn and len(drawn) < len(xs):
+            drawn.append((drawn[-1][0], 0.0))  # nothing is found beyond this recall
         points = " ".join(at(x, y) for x, y in drawn)
         parts.append(f'<polyline class="pr {escape(kind)}" points="{points}"><title>{escape(title)}</title></polyline>')
     return _svg(size, size, "pr-panel", label, parts)

@@ -174,7 +174,7 @@ def _item(run: Run, failure: dict[str, Any], assets: dict[str, Asset]) -> dict[s
     item["size"] = [int(v) for v in failure["size"]]
     item["box"] = _box(failure.get("box"))
     item["verdict"] = failure.get("verdict")
-    item["story"] = story(failure)
+    item["story"] = story(failure, str(run.data["model"]["task"]))
     item["params"] = failure.get("params") or {}
     item["completed"] = failure.get("completed") or {}
     for name in ("clean", "shifted"):

@@ -133,9 +133,18 @@ class Run:
         if severity != int(severity) or not 0 <= index < len(values):
             return ""
         unit = str(info.get("unit") or "")
-        amount = f"{values[index]:g}" if isinstance(values[index], (int, float)) else str(values[index])
+        amount = plain(values[index])
         text = amount + ("" if not unit else unit if unit == "°" else f"\u00a0{unit}")
         return f"{info.get('quantity', '')} {text}".strip() if quantity else text
+
+
+def plain(value: Any) -> str:
+    """Return a physical value without needless digits, with a true minus.
+
+    >>> plain(200.0), plain(-0.05), plain("dusk")
+    ('200', '−0.05', 'dusk')
+    """
+    return f"{value:g}".replace("-", "\u2212") if isinstance(value, (int, float)) else str(value)
 
 
 def as_severity(value: Any) -> float:

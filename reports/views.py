@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports import figures, palette, words
-from reports.read import Figure, Run, as_severity
+from reports.read import Figure, Run, as_severity, plain
 
 SECTIONS = (
     ("verdict", "Verdict"), ("grid", "Grid"), ("curves", "Curves"), ("classes", "Classes"), ("confusion", "Confusion"),
@@ -20,7 +20,7 @@ def big_numbers(run: Run) -> list[dict[str, str]]:
     """Return the figures at the top: clean, under shift, kept."""
     head, label = run.data["headline"], run.label()
     clean, mpc, rpc = (Figure.of(head[key]) for key in ("clean", "mpc", "rpc"))
-    return [
+    numbers = [
         {"name": f"Clean {label}", "value": words.number(clean.value, 2), "interval": words.interval(clean), "key": "clean"},
         {
             "name": f"{label} under shift", "value": words.number(mpc.value, 2), "interval": words.interval(mpc),
@@ -31,6 +31,7 @@ def big_numbers(run: Run) -> list[dict[str, str]]:
             "key": "rPC",
         },
     ]  # fmt: skip
+    return numbers if run.shift_names else numbers[:1]
 
 
 def valid_only(run: Run) -> str:
@@ -143,7 +144,7 @@ def _curve(run: Run, shift: str, metric: str, clean: Figure, top: float, first: 
         figure = run.score(shift, s, metric)
         index = int(s) - 1
         known = s == int(s) and 0 <= index < len(info.get("values") or [])
-        tick = f"{info['values'][index]:g}" if known else f"{s:g}"
+        tick = plain(info["values"][index]) if known else f"{s:g}"
         broken = first is not None and s >= first
         points.append(figures.Point(s, figure, tick, cell_title(run, shift, s, metric), broken))
     said = "; ".join(f"severity {p.severity:g}: {words.number(p.figure.value)}" for p in points)
@@ -258,7 +259,7 @@ def shift_rows(run: Run) -> list[dict[str, str]]:
     rows = []
     for shift in run.data["shifts"]:
         unit = shift.get("unit") or ""
-        values = " · ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in shift.get("values") or [])
+        values = " · ".join(plain(v) for v in shift.get("values") or [])
         rows.append({
             "name": shift["name"], "quantity": f"{shift.get('quantity', '')}{', ' + unit if unit else ''}", "values": values,
             "changes": shift.get("changes") or "", "source": shift.get("source") or "",
@@ -268,7 +269,21 @@ def shift_rows(run: Run) -> list[dict[str, str]]:
 
 
 def flat(mapping: Any) -> list[tuple[str, str]]:
-    """Return a mapping as rows of words; nested values as JSON."""
+    """Return a mapping as rows of words: lists with commas, nested mappings as JSON, keys without underscores.
+
+    >>> flat({"n_samples": 3, "splits": ["val", "test"], "split": None})
+    [('n samples', '3'), ('splits', 'val, test'), ('split', '–')]
+    """
     if not isinstance(mapping, dict):
         return []
-    return [(str(k), v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)) for k, v in mapping.items()]
+    return [(str(k).replace("_", " "), _said(v)) for k, v in mapping.items() if k != "class_names"]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value in ([], {}):
+        return "–"
+    if isinstance(value, list) and not any(isinstance(v, (dict, list)) for v in value):
+        return ", ".join(str(v) for v in value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else json.dumps(value, ensure_ascii=False)

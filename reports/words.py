@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.read import Figure, Run, as_severity
+from reports.read import Figure, Run, as_severity, finite
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
 UNKNOWN = "too few"
 _FAMILY = {"imagenet_c": "ImageNet-C"}
-VERBS = {
-    "missed": "Missed", "invented": "Invented", "confused": "Confused", "misplaced": "Misplaced",
-}  # fmt: skip
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
@@ -98,6 +95,8 @@ def verdict(run: Run) -> str:
         return f"{model} keeps {percent(rpc)} of its clean {label}."
     if clean is None:
         return f"Too few samples to say how good {model} is."
+    if not run.shift_names:
+        return f"{model} reaches {label} {number(clean, 2)} on clean pictures."
     if clean == 0:
         return f"{model} scores nothing on clean pictures, so there is nothing to lose."
     return f"Too few samples to say what {model} keeps of its clean {label}."
@@ -145,29 +144,28 @@ def breaks(run: Run) -> str:
     """Return how many shifts break the model: 'Half of the score is lost to 9 of 16 shifts.'"""
     broken = [p for p in run.data["per_shift"] if p.get("breaks_at") is not None]
     total = len(run.data["per_shift"])
-    if not total:
+    if total < 2:  # the sentence on the weakest family has said it
         return ""
     if not broken:
         return f"None of {counted(total, 'shift')} takes half of the score."
     return f"Half of the score or more is lost to {len(broken)} of {counted(total, 'shift')}."
 
 
-def story(failure: dict[str, Any]) -> str:
-    """Return what happened, in a sentence."""
+def story(failure: dict[str, Any], task: str = "detection") -> str:
+    """Return what happened to one object, region or picture, in a sentence or two."""
+    shift, kind = shift_name(failure["shift"]), failure["failure"]
     name, other = failure.get("class_name") or "object", failure.get("predicted_class")
-    shift = shift_name(failure["shift"])
-    before, now = failure.get("score_clean"), failure.get("score_shifted")
-    was = f"On the clean picture it was found with score {before:.2f}. " if before is not None else ""
-    kind = failure["failure"]
+    before, now = finite(failure.get("score_clean")), finite(failure.get("score_shifted"))
+    known = {"detection": "found", "segmentation": "labelled right", "classification": "recognised"}.get(task, "found")
+    was = "" if before is None else f"On the clean picture it was {known} (score {before:.2f}). "
+    score = "" if now is None else f" (score {now:.2f})"
     if kind == "missed":
         best = "" if now is None else f"; the highest score there is {now:.2f}"
         return f"{was}Under {shift} nothing matches it{best}."
     if kind == "invented":
-        score = "" if now is None else f" with score {now:.2f}"
-        return f"Under {shift} the model reports a {other or name}{score} where there is none."
+        return f"Under {shift} the model reports a {other or name} where there is none{score}."
     if kind == "confused":
-        score = "" if now is None else f" (score {now:.2f})"
         return f"{was}Under {shift} it is taken for {other or 'something else'}{score}."
-    overlap = failure.get("iou")
+    overlap = finite(failure.get("iou"))
     tail = "" if overlap is None else f": IoU with the true box is {overlap:.2f}"
     return f"{was}Under {shift} it is found in the wrong place{tail}."

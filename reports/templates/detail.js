@@ -10,7 +10,7 @@ function boxesOf(failure, side) {
     }
   }
   if ($("#show-predictions").checked) {
-    for (const mark of failure["predictions_" + side]) if (mark.box) out.push({ box: mark.box, kind: "prediction", text: `${mark.name} ${mark.score === null ? "" : mark.score.toFixed(2)}` });
+    for (const mark of failure["predictions_" + side]) if (mark.box && (mark.score ?? 1) >= Number($("#least").value)) out.push({ box: mark.box, kind: "prediction", text: `${mark.name} ${mark.score === null ? "" : mark.score.toFixed(2)}` });
   }
   if (failure.box) out.push({ box: failure.box, kind: "focus", text: null });
   return out;
@@ -29,10 +29,24 @@ function drawStage() {
     });
     $("#pane-" + side).replaceChildren(...parts);
   }
+  drawCloseups(failure, mode);
+  $("#least-value").textContent = Number($("#least").value).toFixed(2);
   $("#cam-scale").hidden = !$("#show-cam").checked || !failure.explanation;
-  $("#box-legend").hidden = !(failure.truth_clean.length || failure.predictions_clean.length || failure.predictions_shifted.length || failure.box);
+  $("#box-legend .this").hidden = !failure.box;
 }
 
+// Side by side leaves room below: the object itself, close up.
+function drawCloseups(failure, mode) {
+  const closeups = $("#closeups");
+  closeups.hidden = mode !== "beside" || !failure.box || $("#show-zoom").checked;
+  if (closeups.hidden) return;
+  ["clean", "shifted"].forEach((side, i) => {
+    const { parts } = pane(failure, side, { cam: $("#show-cam").checked, overlay: $("#show-overlay").checked, aspect: 1.6, eager: true, boxes: boxesOf(failure, side) });
+    closeups.children[i].replaceChildren(...parts);
+  });
+}
+
+const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(Math.round(100 * value))}`;
 const facts = (rows) => make("dl", { class: "kv" }, ...rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, shortNumber(value)))));
 
 function about(failure) {
@@ -49,7 +63,7 @@ function about(failure) {
       const row = (name, value, kind) => { const fill = make("i", { class: kind }); fill.style.width = `${100 * Math.min(1, Math.max(0, value))}%`; return [make("span", {}, name), make("div", {}, fill), make("span", {}, percent(value))]; };
       parts.push(make("div", { class: "energy" }, ...row("clean", e.energy_clean, "was"), ...row("shifted", e.energy_shifted, "now")));
     }
-    parts.push(facts([["drift", e.drift], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
+    parts.push(facts([["drift", e.drift === null ? null : `${signed(e.drift)} points`], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
   } else {
     parts.push(make("h3", {}, "Attention"), make("p", {}, "This failure was not explained."));
   }
@@ -72,6 +86,11 @@ function show(failure) {
   $("#cam-max").textContent = e?.scale ? Number(e.scale.toPrecision(3)) : "max";
   $("#overlay-label").hidden = !(failure.overlay_clean || failure.overlay_shifted);
   $("#zoom-label").hidden = !failure.box;
+  const answered = failure.predictions_clean.length + failure.predictions_shifted.length > 0, known = failure.truth_clean.length + failure.truth_shifted.length > 0;
+  $("#least-label").hidden = $("#predictions-label").hidden = !answered;
+  $("#truth-label").hidden = !known;
+  $$("#box-legend .truth").forEach((item) => { item.hidden = !known; });
+  $$("#box-legend .answer").forEach((item) => { item.hidden = !answered; });
   $("#about").replaceChildren(...about(failure));
   drawStage();
   if (!detail.open) { opener = document.activeElement; detail.showModal(); $("#cut").focus({ preventScroll: true }); }
@@ -125,7 +144,7 @@ if (detail) {
     if (event.key === "ArrowLeft" || event.key === "k") move(-1);
     if (event.key === "ArrowRight" || event.key === "j") move(1);
   });
-  for (const input of $$("input", $(".viewer-tools"))) input.addEventListener("change", drawStage);
+  for (const input of $$("input", $(".viewer-tools"))) input.addEventListener(input.type === "range" ? "input" : "change", drawStage);
   $("#previous").addEventListener("click", () => move(-1));
   $("#next").addEventListener("click", () => move(1));
   $("#close").addEventListener("click", () => detail.close());

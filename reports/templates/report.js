@@ -126,7 +126,7 @@ document.addEventListener("click", async (event) => {
       return make("tr", {}, make("th", { scope: "row", title: matrix.classes[i] }, matrix.classes[i]), ...counts.map((count, j) => {
         const share = total ? count / total : 0;
         const title = `${matrix.classes[i]} taken for ${matrix.classes[j]}: ${count} of ${total}`;
-        const step = Math.round(20 * (1 - share));
+        const step = Math.round(20 * (i === j ? share : 1 - share)); // pale is right, on and off the diagonal
         return make("td", { class: `q${step}${i === j ? " right" : ""}`, title }, share >= 0.005 ? String(Math.round(100 * share)) : "");
       }));
     });

@@ -253,7 +253,7 @@ def _pr_curves(names: list[str], severities: tuple[int, ...], classes: list[str]
     for shift, severity in [("clean", 0), *((n, s) for n in names for s in severities)]:
         kept = 1.0 if shift == "clean" else _retained(shift, severity)
         for i, name in enumerate(classes):
-            y = np.where(x < 0.95 * kept, (1 - 0.3 * x ** (2 + 2 * kept)) * (1 - 0.04 * i), 0.0)
+            y = np.where(x < 0.95 * kept, (1 - 0.3 * x ** (0.5 + 3 * kept)) * (1 - 0.04 * i) * (0.7 + 0.3 * kept), 0.0)
             out.append({
                 "shift": shift, "severity": severity, "kind": "precision_recall", "class_name": name,
                 "x": x.round(3).tolist(), "y": y.round(3).tolist(),
