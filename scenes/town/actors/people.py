@@ -168,7 +168,7 @@ def _skirt(look: Look, hip_z: float, low: float, spread: float) -> Mesh:
         grow = spread * max(0.0, (hip_z - z) / (hip_z - low))
         rings[k, :, 0], rings[k, :, 1], rings[k, :, 2] = c[:, 0] * (x * h * b + grow), c[:, 1] * y * h * b, z
     color = look.legs if look.garment == "skirt" else look.top
-    return paint(loft(rings[:, :], rings[0].mean(0), rings[-1].mean(0)), color, smooth=True, recolour=True)
+    return paint(loft(rings[::-1], rings[-1].mean(0), rings[0].mean(0)), color, smooth=True, recolour=True)
 
 
 def torso(look: Look, hip: tuple[float, float, float], neck: tuple[float, float, float]) -> list[Mesh]:
