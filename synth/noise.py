@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from synth.random import Rng
@@ -33,15 +34,32 @@ def smooth_noise(seed: int, height: int, width: int, *, cell_px: float, octaves:
 
 
 def lookup_noise(seed: int, x: Field, y: Field, *, cell: float, octaves: int = 3, gain: float = 0.5) -> Field:
-    """Return value noise at coordinates x, y (any shape (h, w), any unit that `cell` shares); periodic over 64 cells."""
+    """Return value noise at coordinates x, y (any one shape, any unit that `cell` shares); repeats after 64 cells."""
     total = np.zeros(x.shape, np.float32)
     strength, weight = 1.0, 0.0
+    flat_x, flat_y, out = np.ascontiguousarray(x).ravel(), np.ascontiguousarray(y).ravel(), total.reshape(-1)
     for octave in range(octaves):
         grid = Rng(seed, "tile", octave).uniforms(64, 64).astype(np.float32) * 2 - 1
-        scale = np.float32(2.0**octave / cell)
-        u, v = np.mod(x * scale, 64).astype(np.float32), np.mod(y * scale, 64).astype(np.float32)
-        tile = cv2.copyMakeBorder(grid, 1, 1, 1, 1, cv2.BORDER_WRAP)
-        total += strength * cv2.remap(tile, u + 0.5, v + 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        _look_up(grid, flat_x, flat_y, np.float32(2.0**octave / cell), np.float32(strength), out)
         weight += strength
         strength *= gain
     return total * np.float32(1.4 / weight)
+
+
+@njit(cache=True)
+def _look_up(grid, x, y, scale, strength, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Add bilinear values of a periodic grid (64, 64) at x * scale, y * scale, all (K,) float32, to out (K,)."""
+    for k in range(len(x)):
+        u = x[k] * scale
+        v = y[k] * scale
+        column = np.floor(u)
+        row = np.floor(v)
+        a = u - column
+        b = v - row
+        i = int(row) & 63
+        j = int(column) & 63
+        i1 = (i + 1) & 63
+        j1 = (j + 1) & 63
+        upper = grid[i, j] * (1 - a) + grid[i, j1] * a
+        lower = grid[i1, j] * (1 - a) + grid[i1, j1] * a
+        out[k] += strength * (upper * (1 - b) + lower * b)

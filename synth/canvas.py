@@ -1,0 +1,138 @@
+"""A frame under edit: working copies of picture and labels that objects are taken from and laid on, one after another.
+
+Taking an object away leaves background there (filled, says nothing); laying one down hides what is behind it. Boxes and
+visibility are made once, at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.sample import Image, Sample
+from synth.blend import Alpha, over
+from synth.fill import fill_background
+from synth.radiometry import Linear
+from synth.regions import Mask, Region, ignore_value, object_region, tight_box
+from synth.relabel import note_visible
+
+Window = tuple[int, int, int, int]
+
+
+@dataclass(eq=False)
+class Canvas:
+    """Working copies; `masks` are made from the instance map where the annotations have none.
+
+    totals: row -> pixels of an object laid down, frame and things in front not counted
+    """
+
+    sample: Sample
+    image: Image
+    masks: Mask
+    segmentation: NDArray[Any] | None
+    depth: NDArray[np.float32] | None
+    totals: dict[int, float] = field(default_factory=dict)
+    start: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sample: Sample) -> Canvas:
+        """Copy a sample whose objects have masks or an instance map."""
+        notes = sample.annotations
+        if notes.masks is not None:
+            masks = notes.masks.copy()
+        else:
+            masks = np.zeros((len(notes), sample.height, sample.width), np.bool_)
+            for row in range(len(notes)):
+                region = object_region(sample, row)
+                if region is not None:
+                    masks[row][region.slices] = region.mask
+        segmentation, depth = notes.segmentation, sample.depth
+        canvas = cls(
+            sample=sample,
+            image=sample.image.copy(),
+            masks=masks,
+            segmentation=None if segmentation is None else segmentation.copy(),
+            depth=None if depth is None else depth.copy(),
+        )
+        canvas.start = {row: int(np.count_nonzero(mask)) for row, mask in enumerate(masks)}
+        return canvas
+
+    def take(self, region: Region) -> None:
+        """Remove an object; its place is filled from the background around it."""
+        margin = max(6, min(region.width, region.height) // 3)
+        window = grown(region.window, margin, self.image.shape[:2])
+        part = np.s_[window[1] : window[3], window[0] : window[2]]
+        mask = self.masks[region.row][part].copy()
+        others = self.masks[:, window[1] : window[3], window[0] : window[2]].any(axis=0) & ~mask
+        fringe = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        hole = fringe & ~others
+        self.image[part] = fill_background(self.image[part], hole, avoid=others)
+        self.masks[region.row] = False
+        if self.segmentation is not None:
+            self.segmentation[part][mask] = ignore_value(self.sample.annotations)
+        if self.depth is not None:
+            self.depth[part][mask] = np.nan
+
+    def lay(
+        self,
+        row: int,
+        window: Window,
+        paint: Linear,
+        alpha: Alpha,
+        *,
+        total: float,
+        segmentation: NDArray[Any] | None = None,
+        depth: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Lay an object of the annotations down; every pixel of alpha 1/2 is its own from now on, all others lose it."""
+        part = np.s_[window[1] : window[3], window[0] : window[2]]
+        over(self.image, window, paint, alpha)
+        mask = alpha >= 0.5
+        self.masks[:, window[1] : window[3], window[0] : window[2]] &= ~mask
+        self.masks[row][part] |= mask
+        self.totals[row] = total
+        if self.segmentation is not None:
+            code = ignore_value(self.sample.annotations)
+            self.segmentation[part][mask] = code if segmentation is None else segmentation[mask]
+        if self.depth is not None:
+            self.depth[part][mask] = np.nan if depth is None else depth[mask]
+
+    def finished(self, **changes: Any) -> Sample:
+        """Return the sample with boxes, instance map and visibility that follow; changes: fields of the annotations."""
+        old = self.sample.annotations
+        boxes, visibility = old.boxes.copy(), None if old.visibility is None else old.visibility.copy()
+        fractions: dict[int, float] = {}
+        instances = None if self.sample.instances is None else self.sample.instances.copy()
+        if instances is not None:
+            instances[np.isin(instances, old.instance_ids)] = 0
+        for row, mask in enumerate(self.masks):
+            count = int(np.count_nonzero(mask))
+            if instances is not None:
+                instances[mask] = old.instance_ids[row]
+            same = old.masks is not None and count == self.start[row] and row not in self.totals
+            if same:
+                continue
+            if count != self.start[row] or row in self.totals:
+                boxes[row] = tight_box(mask)
+            share = min(1.0, count / max(self.totals.get(row, self.start[row]), 1.0))
+            if share < 1.0:
+                fractions[int(old.instance_ids[row])] = share
+            if visibility is not None:
+                visibility[row] *= share
+        masks = self.masks if old.masks is not None else None
+        fields = {"boxes": boxes, "visibility": visibility, "masks": masks, "segmentation": self.segmentation, **changes}
+        annotations = replace(old, **fields)
+        result = replace(
+            self.sample, image=self.image, annotations=annotations, depth=self.depth, instances=instances
+        )
+        return note_visible(result, fractions)
+
+
+def grown(window: Window, margin: int, size: tuple[int, int]) -> Window:
+    """Return a window with a margin, cut at a frame of (H, W)."""
+    x1, y1, x2, y2 = window
+    return (max(0, x1 - margin), max(0, y1 - margin), min(size[1], x2 + margin), min(size[0], y2 + margin))
