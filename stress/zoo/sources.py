@@ -1,0 +1,86 @@
+"""Where the zoo's training and test data come from: which seeds of the town, which classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.errors import InputError
+from stress.adapters.checked import checked
+from stress.zoo.evaluate import classifier_figures, detector_figures, segmenter_figures
+from stress.zoo.frames import IGNORE, Frame, read, read_crops, render
+from stress.zoo.models import MODELS
+from stress.zoo.recipes import ClassifierRecipe, DetectorRecipe, Recipe, SegmenterRecipe
+from stress.zoo.weights import Weights
+
+DETECTED = ("car", "truck", "bus", "person", "rider", "bicycle", "traffic light", "traffic sign")
+LEAST_SHARE = 1e-4  # of all pixels, for a class to be segmented
+
+
+TRAINING, UNSEEN = "train", "test"  # splits of the town; they share no street
+
+
+def recipe_for(name: str, cache: Path, *, frames: int, workers: int) -> Recipe:
+    """Render what is missing in the cache and return what the network is taught."""
+    if name == "classifier":
+        crops, labels, kinds = crops_of(render(cache, TRAINING, frames, workers=workers))
+        return ClassifierRecipe(crops, labels, kinds)
+    from scenes.town.classes import CLASS_NAMES
+
+    paths = render(cache, TRAINING, frames, workers=workers)
+    loaded = _Loaded(paths)
+    if name == "detector":
+        return DetectorRecipe(loaded, len(paths), class_names=CLASS_NAMES, classes=DETECTED)
+    return SegmenterRecipe(loaded, len(paths), class_names=CLASS_NAMES, classes=segmented(loaded, CLASS_NAMES))
+
+
+def figures_of(weights: Weights, cache: Path, *, frames: int, workers: int) -> dict[str, Any]:
+    """Judge a network on town seeds that no training has seen."""
+    model = checked(MODELS[weights.name](weights))
+    if weights.name == "classifier":
+        crops, labels, kinds = crops_of(render(cache, UNSEEN, frames, workers=workers))
+        if kinds != weights.classes:
+            raise InputError(
+                f"classifier: trained on {', '.join(weights.classes)}, the town now has {', '.join(kinds)}"
+            )
+        return classifier_figures(model, list(crops), labels)
+    from scenes.town.classes import CLASS_NAMES
+
+    paths = render(cache, UNSEEN, frames, workers=workers)
+    judge = detector_figures if weights.name == "detector" else segmenter_figures
+    return judge(model, map(read, paths), CLASS_NAMES)
+
+
+def segmented(frames: _Loaded, class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the classes that the frames hold, in their order."""
+    counts = np.zeros(256, np.int64)
+    for index in range(len(frames.paths)):
+        counts += np.bincount(frames(index).segmentation.ravel(), minlength=256)
+    share = counts[: len(class_names)] / counts[:IGNORE].sum()
+    return tuple(name for name, part in zip(class_names, share, strict=True) if part >= LEAST_SHARE)
+
+
+def crops_of(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+    """Return crops (N, 64, 64, 3), labels (N,) and kinds of all objects in frame files."""
+    cut = [read_crops(path) for path in paths]
+    kinds = [kind for _, of_frame in cut for kind in of_frame]
+    names = tuple(sorted(set(kinds)))
+    labels = np.array([names.index(kind) for kind in kinds], np.int64)
+    return np.concatenate([crops for crops, _ in cut]), labels, names
+
+
+class _Loaded:
+    """Frames from files, kept in memory."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self._kept: dict[int, Frame] = {}
+
+    def __call__(self, index: int) -> Frame:
+        if index not in self._kept:
+            self._kept[index] = read(self.paths[index])
+        return self._kept[index]
