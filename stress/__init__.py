@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stress.plan import Cell, Plan
+    from stress.reproduce import reproduce
     from stress.results import Results, read
     from stress.running import Interrupted, RunResult, run
 
@@ -22,9 +23,10 @@ _HOME = {
     "Results": "stress.results",
     "RunResult": "stress.running",
     "read": "stress.results",
+    "reproduce": "stress.reproduce",
     "run": "stress.running",
 }
-__all__ = ["Cell", "Interrupted", "Plan", "Results", "RunResult", "read", "run"]
+__all__ = ["Cell", "Interrupted", "Plan", "Results", "RunResult", "read", "reproduce", "run"]
 
 
 def __getattr__(name: str) -> Any:

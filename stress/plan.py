@@ -86,7 +86,7 @@ class ExplainEntry(_Frozen):
     budget:   masks of a black-box explanation
     """
 
-    failures: Annotated[int, Field(ge=0)] = 24
+    failures: Annotated[int, Field(ge=0)] = 16
     method: Method = "auto"
     per_cell: Annotated[int, Field(ge=1)] = 2
     budget: Annotated[int, Field(ge=1)] = 500

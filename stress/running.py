@@ -159,7 +159,9 @@ class _Run:
             n_groups=used_groups(self.groups, exclusion.samples)[0],
         )
         write_cells(self.folder.path / "cells.parquet", figures)
-        gallery = gather_evidence(self.job, self.folder, self.executor, cells, described, self.report)
+        gallery = gather_evidence(
+            self.job, self.folder, self.executor, cells, exclusion.samples, self.group_names, self.report
+        )
         self.notes += gallery.notes
         write_json(self.folder.results, self._results(described, figures, exclusion, gallery.entries))
 

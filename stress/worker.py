@@ -14,7 +14,9 @@ from scenes.sample import Dataset, Predictions, Sample
 from stress.adapters.checked import CheckedModel
 from stress.cells import CellSummary, CellTask, Skip, skips_of, summarise
 from stress.class_map import ClassMap
+from stress.evidence import CandidatesTask, EvidenceTask, find_candidates, make_evidence
 from stress.execute import Unit
+from stress.failures import Failure
 from stress.folder import RunFolder
 from stress.job import Job
 from stress.metrics import Scorer, scorer_for
@@ -217,6 +219,14 @@ class Worker:
     def summary(self, task: CellTask) -> CellSummary:
         """Return the figures of a cell whose parts are all there."""
         return summarise(self.folder, self.scorer, task)
+
+    def candidates(self, task: CandidatesTask) -> list[Failure]:
+        """Return the failures of a cell that the clean one does not have."""
+        return find_candidates(self, task)
+
+    def evidence(self, task: EvidenceTask) -> dict[str, Any]:
+        """Make one failure again, with pictures and explanation."""
+        return make_evidence(self, task)
 
     def describe(self, _: int) -> Described:
         """Open data and model and say what they are; raises what is wrong with them."""
