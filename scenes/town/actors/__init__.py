@@ -61,7 +61,7 @@ _TABLE: dict[str, tuple[Builder, str | None, Size]] = {
     "tree_birch": (build_tree_birch, "vegetation", (3.0, 3.0, 8.0)),
     "bush": (build_bush, "vegetation", (1.5, 1.3, 0.9)),
     "lamp": (build_lamp, "pole", (2.2, 0.3, 7.2)),
-    "pole": (build_pole, "pole", (0.3, 0.3, 6.2)),
+    "pole": (build_pole, "pole", (0.3, 0.8, 6.2)),
     "bollard": (build_bollard, None, (0.2, 0.2, 0.92)),
     "bin": (build_bin, None, (0.55, 0.52, 1.0)),
     "bench": (build_bench, None, (0.62, 1.75, 0.9)),

@@ -200,42 +200,33 @@ def build_barrier(rng: Rng) -> Mesh:
 
 def build_postbox(rng: Rng) -> Mesh:
     """Return a post box: a yellow or blue box on a foot, or a red pillar."""
-    if rng.uniform() < 0.5:
-        red = rgb("#b5121b")
-        pillar = revolved(
-            [
-                (0.24, 0.0),
-                (0.24, 0.12),
-                (0.21, 0.14),
-                (0.21, 1.3),
-                (0.25, 1.34),
-                (0.25, 1.42),
-                (0.18, 1.5),
-                (0.05, 1.54),
-            ],
-            18,
-        )
-        slot = box(0.05, 0.22, 0.04).moved(0.2, 0, 1.18)
-        card = box(0.03, 0.14, 0.2).moved(0.205, 0, 0.95)
-        return join(
-            [
-                paint(pillar, red, Surface.PAINT, smooth=True, recolour=True),
-                paint(slot, rgb("#0b0b0b")),
-                paint(card, rgb("#f0f0ec")),
-                paint(cylinder(0.245, 0.12, 18), rgb("#141414")),
-            ]
-        )
-    tone = rgb(rng.choice(("#f0b90e", "#f0b90e", "#1d4f9e")))
+    m = _pillar_box() if rng.uniform() < 0.5 else _post_on_foot(rgb(rng.choice(("#f0b90e", "#f0b90e", "#1d4f9e"))))
+    m.vertices[:] *= np.float32(rng.uniform(0.92, 1.05))
+    return m
+
+
+def _pillar_box() -> Mesh:
+    profile = [
+        (0.24, 0.0), (0.24, 0.12), (0.21, 0.14), (0.21, 1.3), (0.25, 1.34), (0.25, 1.42), (0.18, 1.5), (0.05, 1.54),
+    ]  # fmt: skip
+    return join(
+        [
+            paint(revolved(profile, 18), rgb("#b5121b"), Surface.PAINT, smooth=True, recolour=True),
+            paint(box(0.05, 0.22, 0.04).moved(0.2, 0, 1.18), rgb("#0b0b0b")),
+            paint(box(0.03, 0.14, 0.2).moved(0.205, 0, 0.95), rgb("#f0f0ec")),
+            paint(cylinder(0.245, 0.12, 18), rgb("#141414")),
+        ]
+    )
+
+
+def _post_on_foot(tone: Color) -> Mesh:
     body = ball(0.2, 0.27, 0.36, 12, 8, 0.35).moved(z=1.05)
-    slot = box(0.05, 0.36, 0.045).moved(0.185, 0, 1.2)
-    card = box(0.02, 0.2, 0.24).moved(0.195, 0, 0.98)
-    leg = box(0.12, 0.12, 0.72).moved(-0.02, 0, 0.36)
     return join(
         [
             paint(body, tone, Surface.PAINT, smooth=True, recolour=True),
-            paint(slot, rgb("#0b0b0b")),
-            paint(card, rgb("#f4f4f0")),
-            paint(leg, DARK),
+            paint(box(0.05, 0.36, 0.045).moved(0.185, 0, 1.2), rgb("#0b0b0b")),
+            paint(box(0.02, 0.2, 0.24).moved(0.195, 0, 0.98), rgb("#f4f4f0")),
+            paint(box(0.12, 0.12, 0.72).moved(-0.02, 0, 0.36), DARK),
         ]
     )
 
