@@ -1,4 +1,4 @@
-"""What fog, rain and snow share: the path of light through a layer of air, its airlight, and the veil over a picture."""
+"""What fog, rain and snow share: the path of light through a layer of air, its airlight, and the veil it lays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scenes.camera import Camera
 from scenes.errors import InputError
 from scenes.sample import Depth, Image, Sample
 from synth.ground import climb
-from synth.radiometry import decode, encode, luminance, range_m, to_linear
+from synth.radiometry import decode, encode, luminance, ray_length, to_linear
 
 CONTRAST_AT_VISIBILITY = 0.05  # meteorological optical range (WMO No. 8): the range at which 5 % of contrast is left
 _BRIGHTEST_SHARE = 0.1
@@ -32,22 +32,66 @@ def depth_and_camera(sample: Sample, shift: str) -> tuple[Depth, Camera]:
     """Return both, or raise with the sample's name."""
     if sample.depth is None or sample.camera is None:
         lacks = "depth" if sample.depth is None else "a camera"
-        raise InputError(f"{shift} needs depth (metres) and a camera; sample {sample.sample_id!r} lacks {lacks}: complete it")
+        raise InputError(
+            f"{shift} needs depth and a camera; sample {sample.sample_id!r} lacks {lacks}: complete it first"
+        )
     return sample.depth, sample.camera
 
 
-def air_path_m(depth: Depth, camera: Camera, *, layer_m: float) -> NDArray[np.float32]:
-    """Return (H, W) metres of air along each ray, inside a layer that reaches `layer_m` over the camera.
+def transmission(
+    image: Image, depth: Depth, camera: Camera, *, extinction_per_m: float, layer_m: float
+) -> NDArray[np.float32]:
+    """Return (H, W) share of light that gets through the air along each ray, exp(-extinction x path).
 
-    A ray to the sky leaves the layer after layer_m / sin(elevation); at the horizon and below it never does.
+    The air reaches `layer_m` over the camera: a ray to the sky leaves it after layer_m / sin(elevation), and never does
+    at the horizon. Pixels that hold sky and object get both shares.
     """
-    path = range_m(depth, camera)
+    length = ray_length(camera)
+    path = depth * length
     sky = np.isinf(depth)
-    if sky.any():
-        rise = climb(camera) / range_m(np.ones_like(depth), camera)  # sine of the elevation
-        out = layer_m / np.maximum(rise, 1e-6)
-        path[sky] = out[sky]
-    return path
+    share = sky_share(image, depth) if sky.any() else None
+    if share is not None:
+        elevation = np.maximum(climb(camera), np.float32(1e-6)) / length  # its sine
+        np.copyto(path, np.float32(layer_m) / elevation, where=sky)
+    through: NDArray[np.float32] = cv2.exp(np.float32(-extinction_per_m) * path).reshape(path.shape)
+    if share is not None:
+        rim = (share > 0) & ~sky
+        beyond = np.exp(np.float32(-extinction_per_m * layer_m) / elevation[rim])
+        through[rim] += share[rim] * (beyond - through[rim])
+    return through
+
+
+def sky_share(image: Image, depth: Depth) -> NDArray[np.float32]:
+    """Return (H, W) how much of each pixel is sky, 0 to 1.
+
+    Depth knows sky or not; at the rim, and between leaves, pixels hold both, and those nearly as bright as the sky
+    beside them are mostly sky. Without this, rims keep the day's sky and shine at night.
+    """
+    sky = np.isinf(depth).astype(np.uint8)
+    if not sky.any() or sky.all():
+        return sky.astype(np.float32)
+    edge = max(3, image.shape[1] // 110) | 1
+    near = cv2.dilate(sky, np.ones((edge, edge), np.uint8)).reshape(sky.shape)
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).reshape(sky.shape)
+    wide = (2 * edge + 1, 2 * edge + 1)
+    count = cv2.blur(sky * np.uint8(255), wide).reshape(sky.shape)
+    light = cv2.blur(grey * sky, wide).reshape(sky.shape)
+    out = np.empty(sky.shape, np.float32)
+    _share(sky, near, grey, count, light, out)
+    return out
+
+
+@njit(cache=True)
+def _share(sky, near, grey, count, light, out):  # type: ignore[no-untyped-def]  # numba infers
+    low, high = np.float32(0.45), np.float32(0.85)  # of the sky's grey level: none, and all of the pixel is sky
+    for i in range(sky.shape[0]):
+        for j in range(sky.shape[1]):
+            share = np.float32(sky[i, j])
+            if near[i, j] > sky[i, j] and count[i, j] > 0 and light[i, j] > 0:
+                level = np.float32(light[i, j]) * np.float32(255.0) / np.float32(count[i, j])
+                part = (np.float32(grey[i, j]) / level - low) / (high - low)
+                share = min(max(part, np.float32(0.0)), np.float32(1.0))
+            out[i, j] = share
 
 
 def airlight_of(image: Image) -> tuple[float, float, float]:
@@ -58,7 +102,8 @@ def airlight_of(image: Image) -> tuple[float, float, float]:
     level = luminance(linear)
     brightest = linear[np.argsort(level, kind="stable")[-max(1, int(_BRIGHTEST_SHARE * len(level))) :]].mean(axis=0)
     grey = float(luminance(brightest))
-    # Air scatters the light of the whole sky and of the sun, more than a clear blue sky sends. 0.72 is sRGB 220: light grey, not white.
+    # Air scatters the light of the whole sky and of the sun, more than a clear blue sky sends.
+    # 0.72 is sRGB 220: light grey, not white.
     strength = min(max(1.3 * grey, 0.02), 0.72)
     colour = strength * (0.75 + 0.25 * brightest / max(grey, 1e-4))
     return float(colour[0]), float(colour[1]), float(colour[2])

@@ -231,7 +231,7 @@ def _annotate(
 
 
 def _amodal(box: Box, camera: Camera, alone: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return (4,) the box around the whole object, from its corners; from its pixels when it reaches behind the camera."""
+    """Return (4,) the box around the whole object: its corners, or its pixels where it reaches behind the camera."""
     corners = np.array([(i, j, k) for i in (-0.5, 0.5) for j in (-0.5, 0.5) for k in (-0.5, 0.5)])
     pixels, depth = camera.project(corners * box.size @ box.rotation.T + box.centre)
     if (depth < 0.1).any():

@@ -53,10 +53,11 @@ def _name_of(source: DepthSource) -> str:
 def _checked(depth: Any, sample: Sample, source: DepthSource) -> Depth:
     array = np.asarray(depth, np.float32)
     wanted = (sample.height, sample.width)
+    owner = f"depth source {_name_of(source)!r}, sample {sample.sample_id!r}"
     if array.shape != wanted:
-        raise InputError(f"depth source {_name_of(source)!r}: expected {wanted} for {sample.sample_id!r}, got {array.shape}")
+        raise InputError(f"{owner}: expected shape {wanted}, got {array.shape}")
     if np.isnan(array).any() or (array < 0).any():
-        raise InputError(f"depth source {_name_of(source)!r}: expected metres >= 0, got NaN or less for {sample.sample_id!r}")
+        raise InputError(f"{owner}: expected metres, 0 or more, got {'NaN' if np.isnan(array).any() else array.min()}")
     return array
 
 
@@ -133,8 +134,8 @@ class TransformersDepth:
             self._processor = AutoImageProcessor.from_pretrained(name, **options)
             self._model = AutoModelForDepthEstimation.from_pretrained(name, **options).to(device).eval()
         except (OSError, ValueError, KeyError) as error:
-            ask = "" if local or allow_download else "; it is not on this machine: --allow-download fetches it"
-            raise InputError(f"depth 'hf:{name}': cannot load a depth-estimation model{ask}: {_first_line(error)}") from error
+            ask = "" if local or allow_download else " (not on this machine? --allow-download fetches it)"
+            raise InputError(f"depth 'hf:{name}': cannot load a depth model{ask}: {_first_line(error)}") from error
         config = self._model.config
         kind = getattr(config, "depth_estimation_type", None)
         self.metric: bool = kind == "metric" or (kind is None and config.model_type in self.METRIC_TYPES)

@@ -113,9 +113,7 @@ def sky_mask(image: Image, camera: Camera) -> Mask:
     return sky
 
 
-def _upright_segments(
-    notes: Annotations, image: Image, camera: Camera, ground: Depth, sky: Mask
-) -> tuple[Depth, Mask]:
+def _upright_segments(notes: Annotations, image: Image, camera: Camera, ground: Depth, sky: Mask) -> tuple[Depth, Mask]:
     """Return depth and sky where a segmentation says what belongs together; class names are not needed."""
     segmentation = notes.segmentation
     assert segmentation is not None  # the one caller has looked
@@ -152,13 +150,13 @@ def _upright_segments(
     unknown = np.isnan(depth) & ~sky
     if unknown.any():  # nothing of it is seen to stand on the ground: as far as what is next to it
         known = (np.isfinite(depth) & ~sky).astype(np.float32)
-        near = np.exp(push_pull(np.where(known > 0, np.log(np.where(known > 0, depth, 1.0)), 0.0).astype(np.float32), known))
-        depth = np.where(unknown, near, depth)
+        logarithm = np.log(np.where(known > 0, depth, 1.0)).astype(np.float32)
+        depth = np.where(unknown, np.exp(push_pull(logarithm, known)), depth)
     return np.where(flat, depth, np.minimum(depth, _corridor(camera) * 1.5)).astype(np.float32), sky
 
 
 def _blue_near(sky: Mask, image: Image) -> Mask:
-    """Return blue, bright pixels near the sky: it shines through leaves and wires that a segmentation is too coarse for."""
+    """Return blue, bright pixels near the sky: it shines through leaves that a segmentation is too coarse for."""
     if not sky.any():
         return sky
     reach = 2 * (image.shape[1] // 40) + 1

@@ -1,7 +1,7 @@
-"""Falling particles in front of a camera: where they are, the streak each leaves while the shutter is open, and its light.
+"""Falling particles before a camera: where they are, the streak of each while the shutter is open, and its light.
 
-A particle that crosses a pixel covers it for the share width / (width + length) of the exposure; what is nearer than the
-depth of field is spread over its circle of confusion. Particles behind the scene are hidden by its depth.
+A particle that crosses a pixel covers it for the share width / (width + length) of the exposure; what is nearer than
+the depth of field is spread over its circle of confusion. Particles behind the scene are hidden by its depth.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def count_in_view(camera: Camera, *, per_m3: float, farthest_m: float) -> int:
 
 
 def place(rng: Rng, count: int, camera: Camera, *, farthest_m: float) -> tuple[Array, Array]:
-    """Return positions (count, 3) in camera metres, uniform in the volume in view, and (count, 3) further numbers in [0, 1).
+    """Return positions (count, 3) in camera metres, uniform in the volume in view, and (count, 3) numbers in [0, 1).
 
     A longer list starts with the shorter one: heavier rain is the lighter one and more.
     """
@@ -52,8 +52,8 @@ def place(rng: Rng, count: int, camera: Camera, *, farthest_m: float) -> tuple[A
     # a tenth more than the picture on each side: streaks come in from there
     x = (1.2 * numbers[:, 1] - 0.1) * camera.width
     y = (1.2 * numbers[:, 2] - 0.1) * camera.height
-    position = np.stack([(x - camera.K[0, 2]) / camera.K[0, 0], (y - camera.K[1, 2]) / camera.K[1, 1], np.ones(count)], axis=1)
-    return position * depth[:, None], numbers[:, 3:]
+    ray_x, ray_y = (x - camera.K[0, 2]) / camera.K[0, 0], (y - camera.K[1, 2]) / camera.K[1, 1]
+    return np.stack([ray_x * depth, ray_y * depth, depth], axis=1), numbers[:, 3:]
 
 
 def streaks(position_m: Array, velocity_mps: Array, size_m: Array, camera: Camera, *, exposure_s: float) -> Streaks:
@@ -62,9 +62,9 @@ def streaks(position_m: Array, velocity_mps: Array, size_m: Array, camera: Camer
     near = 0.5 * NEAREST_M
     fx, fy, cx, cy = camera.K[0, 0], camera.K[1, 1], camera.K[0, 2], camera.K[1, 2]
     z0, z1 = np.maximum(start[:, 2], near), np.maximum(end[:, 2], near)
-    ends = np.stack(
-        [fx * start[:, 0] / z0 + cx, fy * start[:, 1] / z0 + cy, fx * end[:, 0] / z1 + cx, fy * end[:, 1] / z1 + cy], axis=1
-    )
+    x0, y0 = fx * start[:, 0] / z0 + cx, fy * start[:, 1] / z0 + cy
+    x1, y1 = fx * end[:, 0] / z1 + cx, fy * end[:, 1] / z1 + cy
+    ends = np.stack([x0, y0, x1, y1], axis=1)
     length = np.hypot(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1])
     depth = position_m[:, 2]
     sharp = fx * size_m / depth
@@ -79,7 +79,8 @@ def surroundings(image: Image, *, airlight: tuple[float, float, float], sky_shar
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(1, min(width, 24)), max(1, min(height, 16))), interpolation=cv2.INTER_AREA)
     wide = cv2.GaussianBlur(to_linear(small), (0, 0), 4.0, borderType=cv2.BORDER_REPLICATE)
-    mixed: Linear = (sky_share * np.array(airlight, np.float32) + (1.0 - sky_share) * wide.reshape(small.shape)).astype(np.float32)
+    sky = np.float32(sky_share) * np.array(airlight, np.float32)
+    mixed: Linear = sky + np.float32(1.0 - sky_share) * wide.reshape(small.shape)
     return mixed
 
 

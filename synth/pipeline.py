@@ -52,7 +52,9 @@ def shifted(
     return _apply(whole, shift, params, completed)
 
 
-def replay(sample: Sample, shift: Shift[Any], params: Mapping[str, Any], *, depth: DepthSource | None = None) -> Shifted:
+def replay(
+    sample: Sample, shift: Shift[Any], params: Mapping[str, Any], *, depth: DepthSource | None = None
+) -> Shifted:
     """Return the variant that recorded params describe."""
     whole, completed = complete(sample, shift, depth=depth)
     return _apply(whole, shift, params_from(shift, params), completed)
@@ -67,13 +69,12 @@ def complete(sample: Sample, shift: Shift[Any], *, depth: DepthSource | None = N
     """Give a sample the depth and camera that a shift needs, and say from where; raise for what cannot be made up."""
     completed: dict[str, str] = {}
     if "scene" in shift.needs and sample.scene is None:
-        raise InputError(f"{shift.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a fitted scene")
+        raise InputError(f"{shift.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a capture")
     if "instances" in shift.needs and sample.instances is None and sample.annotations.masks is None:
         raise InputError(f"{shift.name} needs object masks; sample {sample.sample_id!r} has none")
-    if "camera" in shift.needs or "depth" in shift.needs:
-        if sample.camera is None:
-            sample = replace(sample, camera=Camera.assumed(sample.width, sample.height))
-            completed["camera"] = "assumed horizontal field of view of 60 degrees"
+    if shift.needs & {"camera", "depth"} and sample.camera is None:
+        sample = replace(sample, camera=Camera.assumed(sample.width, sample.height))
+        completed["camera"] = "assumed horizontal field of view of 60 degrees"
     if "depth" in shift.needs:
         from synth.depth import complete_depth
 
@@ -94,7 +95,8 @@ def params_from(shift: Shift[Any], mapping: Mapping[str, Any]) -> Any:
     try:
         return shift.params_type(**plain)
     except TypeError as error:
-        raise InputError(f"{shift.name}: params {dict(mapping)} do not fit {shift.params_type.__name__}: {error}") from error
+        fits = shift.params_type.__name__
+        raise InputError(f"{shift.name}: params {dict(mapping)} do not fit {fits}: {error}") from error
 
 
 def _freeze(value: Any) -> Any:

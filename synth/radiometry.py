@@ -34,7 +34,7 @@ def to_linear(image: Image) -> Linear:
     return _TO_LINEAR[image] if image.size == 0 or image.ndim < 2 else cv2.LUT(image, _TO_LINEAR).reshape(image.shape)
 
 
-def to_srgb(linear: NDArray[np.floating]) -> Image:
+def to_srgb(linear: NDArray[np.float32] | NDArray[np.float64]) -> Image:
     """Apply the sRGB transfer curve, clip to [0, 1] and round to uint8 codes. Inverts `to_linear` exactly.
 
     >>> codes = np.arange(256, dtype=np.uint8)
@@ -72,11 +72,16 @@ def luminance(linear: Linear) -> NDArray[np.float32]:
     return weighted
 
 
+def ray_length(camera: Camera) -> NDArray[np.float32]:
+    """Return (H, W) metres along each pixel's ray per metre of depth."""
+    x = ((np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]).astype(np.float32)
+    y = ((np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]).astype(np.float32)
+    return np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2, dtype=np.float32)
+
+
 def range_m(depth: Depth, camera: Camera) -> NDArray[np.float32]:
     """Turn depth along the optical axis into distance along each pixel's ray, both (H, W) metres.
 
     Light travels the ray, so scattering needs this one.
     """
-    x = ((np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]).astype(np.float32)
-    y = ((np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]).astype(np.float32)
-    return depth * np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2, dtype=np.float32)
+    return depth * ray_length(camera)

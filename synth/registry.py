@@ -50,9 +50,7 @@ def check_shift(cls: type) -> None:
 @cache
 def _load_all() -> None:
     """Import every module of the family packages, then what other distributions offer."""
-    import synth
-
-    for package in ("weather", "lighting", "sensor", "texture", "shape", "pose", "context", "occlusion", "imagenet_c"):
+    for package in FAMILIES:
         try:
             module = importlib.import_module(f"synth.{package}")
         except ModuleNotFoundError as error:
@@ -61,15 +59,50 @@ def _load_all() -> None:
             continue
         for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
             importlib.import_module(f"synth.{package}.{info.name}")
-    assert synth
     for point in entry_points(group="roadproof.shifts"):
-        register(point.load())
+        try:
+            cls = point.load()
+        except Exception as error:
+            raise InputError(f"shift plug-in {point.value!r}: failed while it was imported: {error}") from error
+        register(cls)
 
 
 def shift_classes() -> Mapping[str, type[Any]]:
     """Return every registered shift class by full name, families in their order, then by name."""
     _load_all()
     return dict(sorted(_SHIFTS.items(), key=lambda item: (FAMILIES.index(item[1].family), item[0])))
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Return a row of plain values for each shift: what `roadproof shifts` prints.
+
+    Keys: name, family, changes, needs, quantity, unit, values (severities 1 to 5), source, options (name, default),
+    description.
+    """
+    rows = []
+    for name, cls in shift_classes().items():
+        table: SeverityTable = cls.table
+        rows.append(
+            {
+                "name": name,
+                "family": cls.family,
+                "changes": cls.changes,
+                "needs": sorted(cls.needs),
+                "quantity": table.quantity,
+                "unit": table.unit,
+                "values": list(table.values),
+                "source": table.source,
+                "options": [{"name": f.name, "default": _default(f)} for f in dataclasses.fields(cls) if f.init],
+                "description": (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else "",
+            }
+        )
+    return rows
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return None if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def resolve(name: str) -> type[Any]:

@@ -11,9 +11,7 @@ from scenes.errors import InputError
 from scenes.sample import Sample
 from synth.random import Rng
 
-Family = Literal[
-    "weather", "lighting", "sensor", "texture", "shape", "pose", "context", "occlusion", "imagenet_c"
-]
+Family = Literal["weather", "lighting", "sensor", "texture", "shape", "pose", "context", "occlusion", "imagenet_c"]
 FAMILIES: tuple[str, ...] = (
     "weather", "lighting", "sensor", "texture", "shape", "pose", "context", "occlusion", "imagenet_c",
 )  # fmt: skip

@@ -27,38 +27,27 @@ def wet_ground(sample: Sample, depth: Depth, camera: Camera, *, wetness: float) 
     image = np.ascontiguousarray(sample.image)
     if wetness <= 0:
         return np.array(to_linear(image))
-    coefficients = _plane(camera)
-    objects = sample.instances if sample.instances is not None else np.zeros((1, 1), np.int32)
-    mirrored = _mirrored(image, depth, coefficients)
+    nothing = np.zeros((1, 1), np.int32)
+    objects = nothing if sample.instances is None else np.ascontiguousarray(sample.instances)
+    mirrored = _mirrored(image, depth, camera)
     out = np.empty(image.shape, np.float32)
-    _wet(image, np.ascontiguousarray(depth), np.ascontiguousarray(objects), mirrored, coefficients, np.float32(wetness), out)
+    _wet(image, np.ascontiguousarray(depth), objects, mirrored, _plane(camera), np.float32(wetness), out)
     return out
 
 
-def _plane(camera: Camera) -> NDArray[np.float32]:
-    """Return (4,) a, b, c, h: a ray through column j, row i climbs a j + b i + c per metre of depth, from height h."""
-    up, height = ground_frame(camera)
-    a, b = up[0] / camera.K[0, 0], up[1] / camera.K[1, 1]
-    c = up[2] + a * (0.5 - camera.K[0, 2]) + b * (0.5 - camera.K[1, 2])
-    return np.array([a, b, c, height], np.float32)
+def ground_cover(depth: Depth, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how much each pixel of a depth map of any size is ground, 0 to 1, and the sine by which its ray falls."""
+    share, fall = np.empty(depth.shape, np.float32), np.empty(depth.shape, np.float32)
+    _cover(np.ascontiguousarray(depth), _plane_at(camera, depth.shape), share, fall)
+    return share, fall
 
 
-def _mirrored(image: Image, depth: Depth, coefficients: NDArray[np.float32]) -> Linear:
-    """Return (H, W, 3) the light that comes to each ground pixel from its mirror image, drawn out by roughness."""
-    height, width = depth.shape
-    step = _REDUCED if min(height, width) >= 8 * _REDUCED else 1
-    size = (max(1, width // step), max(1, height // step))
-    small = to_linear(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
-    scaled = coefficients.copy()
-    scaled[0] *= width / size[0]
-    scaled[1] *= height / size[1]
-    mirror = np.empty_like(small, order="C")
-    _mirror(np.ascontiguousarray(small), coarse, scaled, mirror)
-    tall = max(1, size[1] // 12) | 1
-    drawn = cv2.blur(mirror, (max(1, tall // 6) | 1, tall), borderType=cv2.BORDER_REPLICATE).reshape(mirror.shape)
-    full: Linear = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
-    return full
+def _plane_at(camera: Camera, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return `_plane` for a picture reduced to a shape (h, w)."""
+    scaled = _plane(camera)
+    scaled[0] *= camera.width / shape[1]
+    scaled[1] *= camera.height / shape[0]
+    return scaled
 
 
 @njit(cache=True, inline="always")
@@ -70,6 +59,37 @@ def _ground_share(i, j, z, plane):  # type: ignore[no-untyped-def]  # numba infe
     off = abs(plane[3] + z * rise) / (np.float32(FLATNESS_M) + np.float32(0.01) * z)
     share = min(max(np.float32(2.0) - np.float32(2.0) * off, np.float32(0.0)), np.float32(1.0))
     return share, -rise / np.sqrt(np.float32(1.0) + rise * rise)
+
+
+@njit(cache=True)
+def _cover(depth, plane, share, fall):  # type: ignore[no-untyped-def]  # numba infers
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            share[i, j], fall[i, j] = _ground_share(i, j, depth[i, j], plane)
+
+
+def _plane(camera: Camera) -> NDArray[np.float32]:
+    """Return (4,) a, b, c, h: a ray through column j, row i climbs a j + b i + c per metre of depth, from height h."""
+    up, height = ground_frame(camera)
+    a, b = up[0] / camera.K[0, 0], up[1] / camera.K[1, 1]
+    c = up[2] + a * (0.5 - camera.K[0, 2]) + b * (0.5 - camera.K[1, 2])
+    return np.array([a, b, c, height], np.float32)
+
+
+def _mirrored(image: Image, depth: Depth, camera: Camera) -> Linear:
+    """Return (H, W, 3) the light that comes to each ground pixel from its mirror image, drawn out by roughness."""
+    height, width = depth.shape
+    step = _REDUCED if min(height, width) >= 8 * _REDUCED else 1
+    size = (max(1, width // step), max(1, height // step))
+    small = to_linear(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
+    scaled = _plane_at(camera, coarse.shape)
+    mirror = np.empty_like(small, order="C")
+    _mirror(np.ascontiguousarray(small), coarse, scaled, mirror)
+    tall = max(1, size[1] // 12) | 1
+    drawn = cv2.blur(mirror, (max(1, tall // 6) | 1, tall), borderType=cv2.BORDER_REPLICATE).reshape(mirror.shape)
+    full: Linear = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
+    return full
 
 
 @njit(cache=True)

@@ -41,7 +41,7 @@ class MotionBlur:
         "angle turned while exposing",
         "deg",
         (0.4, 0.8, 1.3, 2.0, 3.0),
-        "rate x exposure: 60 deg/s, a sharp turn or a pothole, over 7, 13, 22, 33 and 50 ms, daylight to night exposures",
+        "60 deg/s, a sharp turn or a pothole, over exposures of 7, 13, 22, 33 and 50 ms",
     )
     params_type: ClassVar[type[MotionBlurParams]] = MotionBlurParams
 

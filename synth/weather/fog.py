@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import cv2
-
 from scenes.sample import Sample
-from synth.atmosphere import air_path_m, airlight_of, depth_and_camera, extinction_per_m, veil
+from synth.atmosphere import airlight_of, depth_and_camera, extinction_per_m, transmission, veil
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -20,7 +18,7 @@ from synth.shift import Change, Family, Need, SeverityTable
 
 @dataclass(frozen=True)
 class FogParams:
-    """One drawn fog. Airlight is linear radiance, 1 = white of the picture; the layer reaches layer_m over the camera."""
+    """One drawn fog. Airlight is linear radiance, 1 = white; the layer reaches layer_m over the camera."""
 
     visibility_m: float
     layer_m: float
@@ -62,6 +60,6 @@ class Fog:
 
     def apply(self, sample: Sample, params: FogParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        path = air_path_m(depth, camera, layer_m=params.layer_m)
-        transmission = cv2.exp(-extinction_per_m(params.visibility_m) * path).reshape(path.shape)
-        return replace(sample, image=veil(sample.image, transmission, params.airlight))
+        extinction = extinction_per_m(params.visibility_m)
+        through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.layer_m)
+        return replace(sample, image=veil(sample.image, through, params.airlight))

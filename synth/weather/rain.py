@@ -11,18 +11,17 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import air_path_m, airlight_of, depth_and_camera
-from synth.wet import wet_ground
+from synth.atmosphere import airlight_of, depth_and_camera, transmission
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.wet import wet_ground
 
 SMALLEST_MM = 0.7  # smaller drops make no streak that a camera resolves
 FARTHEST_M = 4.5  # drops beyond leave less than a hundredth of a grey level each: they are the veil
@@ -46,7 +45,7 @@ class RainParams:
 @register
 @dataclass(frozen=True)
 class Rain:
-    """Rain before and around the camera. Options: exposure and speed of the car where they are not to be drawn; wet_ground."""
+    """Rain before and around the camera. Options: exposure and speed of the car, drawn unless given; wet ground."""
 
     name: ClassVar[str] = "weather/rain"
     family: ClassVar[Family] = "weather"
@@ -80,12 +79,12 @@ class Rain:
 
     def apply(self, sample: Sample, params: RainParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        path = air_path_m(depth, camera, layer_m=params.cloud_base_m)
-        transmission = cv2.exp(-extinction_per_m(params.rate_mm_per_h) * path).reshape(path.shape)
+        extinction = extinction_per_m(params.rate_mm_per_h)
+        through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.cloud_base_m)
         wetness = wetness_of(params.rate_mm_per_h) if self.wet_ground else 0.0
         linear = wet_ground(sample, depth, camera, wetness=wetness)
         share = overcast_share(params.rate_mm_per_h)
-        _cloud(linear, transmission, np.array(params.airlight, np.float32), np.float32(share))
+        _cloud(linear, through, np.array(params.airlight, np.float32), np.float32(share))
         count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=FARTHEST_M)
         position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=FARTHEST_M)
         size_mm = drop_sizes_mm(numbers[:, 0], params.rate_mm_per_h)
@@ -94,8 +93,9 @@ class Rain:
         velocity[:, 1] = fall_speed_mps(size_mm)
         velocity[:, 2] = -params.speed_mps
         found = particles.streaks(position, velocity, 1e-3 * size_mm, camera, exposure_s=1e-3 * params.exposure_ms)
-        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.7) * np.float32(THROUGHPUT * ZENITH)
-        return replace(sample, image=particles.paint(linear, depth, found, light))
+        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.7)
+        shade = light * np.float32(THROUGHPUT * ZENITH)
+        return replace(sample, image=particles.paint(linear, depth, found, shade))
 
 
 def wetness_of(rate_mm_per_h: float) -> float:
@@ -109,13 +109,13 @@ def overcast_share(rate_mm_per_h: float) -> float:
 
 
 @njit(cache=True)
-def _cloud(linear, transmission, airlight, share):  # type: ignore[no-untyped-def]  # numba infers
+def _cloud(linear, through, airlight, share):  # type: ignore[no-untyped-def]  # numba infers
     """Take sun and colour from linear light (H, W, 3) and lay the veil over it, in place."""
-    rows, columns = transmission.shape
+    rows, columns = through.shape
     one, half = np.float32(1.0), np.float32(0.5)
     for i in range(rows):
         for j in range(columns):
-            pixel, t = linear[i, j], transmission[i, j]
+            pixel, t = linear[i, j], through[i, j]
             grey = np.float32(0.2126) * pixel[0] + np.float32(0.7152) * pixel[1] + np.float32(0.0722) * pixel[2]
             for c in range(3):
                 clouded = (one - half * share) * (pixel[c] + half * share * (grey - pixel[c]))

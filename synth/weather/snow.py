@@ -10,12 +10,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import cv2
 import numpy as np
 
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import air_path_m, airlight_of, depth_and_camera, extinction_per_m, veil
+from synth.atmosphere import airlight_of, depth_and_camera, extinction_per_m, transmission, veil
 from synth.radiometry import to_linear
 from synth.random import Rng
 from synth.registry import register
@@ -43,7 +42,7 @@ class SnowParams:
 @register
 @dataclass(frozen=True)
 class Snow:
-    """Snow before and around the camera. Options fix what is otherwise drawn: exposure and speed of the car."""
+    """Snow before and around the camera. Options: exposure and speed of the car, drawn unless given."""
 
     name: ClassVar[str] = "weather/snow"
     family: ClassVar[Family] = "weather"
@@ -53,7 +52,7 @@ class Snow:
         "visibility",
         "m",
         (1000.0, 600.0, 350.0, 200.0, 100.0),
-        "snow is light over 1000 m, moderate over 500 m, heavy below (WMO No. 8, NWS); 100 m is a blizzard with squalls",
+        "snow is light over 1000 m, moderate over 500 m, heavy below (WMO No. 8, NWS); 100 m is a snow squall",
         "reciprocal",
     )
     params_type: ClassVar[type[SnowParams]] = SnowParams
@@ -77,9 +76,9 @@ class Snow:
 
     def apply(self, sample: Sample, params: SnowParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        path = air_path_m(depth, camera, layer_m=params.cloud_base_m)
-        transmission = cv2.exp(-extinction_per_m(params.visibility_m) * path).reshape(path.shape)
-        veiled = veil(sample.image, transmission, params.airlight)
+        extinction = extinction_per_m(params.visibility_m)
+        through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.cloud_base_m)
+        veiled = veil(sample.image, through, params.airlight)
         mean_m = 1e-3 * params.mean_size_mm
         density = flakes_per_m3(params.visibility_m, mean_m)
         count = particles.count_in_view(camera, per_m3=density, farthest_m=FARTHEST_M)
@@ -90,8 +89,8 @@ class Snow:
         velocity[:, 1] = 0.7 + 0.8 * numbers[:, 2]  # 0.7 to 1.5 m/s (Locatelli and Hobbs 1974)
         velocity[:, 2] = -params.speed_mps
         found = particles.streaks(position, velocity, size, camera, exposure_s=1e-3 * params.exposure_ms)
-        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.8) * np.float32(ALBEDO)
-        return replace(sample, image=particles.paint(to_linear(veiled), depth, found, light))
+        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.8)
+        return replace(sample, image=particles.paint(to_linear(veiled), depth, found, light * np.float32(ALBEDO)))
 
 
 def flakes_per_m3(visibility_m: float, mean_size_m: float) -> float:
