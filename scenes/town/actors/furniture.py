@@ -9,6 +9,7 @@ import numpy as np
 from scenes.random import Rng
 from scenes.town.actors import lettering
 from scenes.town.actors.shapes import (
+    Color,
     ball,
     box,
     cylinder,
