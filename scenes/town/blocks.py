@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +35,21 @@ def line_streets(quads: Quads, cast: Cast, plan: Plan, rng: Rng) -> None:
 
 
 def _block(quads: Quads, cast: Cast, street: Street, side: int, low: float, high: float, rng: Rng) -> None:
-    kind = rng.choice(("town", "town", "town", "houses", "mixed", "park"))
+    kind = rng.choice(("town", "town", "houses", "mixed", "mixed", "park"))
     margin = 3.6
     s = low + margin if street.gaps else low
+    first = True
     while s < high - 5.0:
-        here = kind if kind != "mixed" else rng.choice(("town", "houses", "park"))
+        here = kind if kind != "mixed" else rng.choice(("town", "town", "houses", "park"))
         if here == "town":
-            s = _row_house(quads, street, side, s, high, rng)
+            s = _row_house(quads, street, side, s, high, rng, start=first)
+            first = False
         elif here == "houses":
             s = _garden_house(quads, cast, street, side, s, high, rng)
+            first = True
         else:
             s = _park(quads, cast, street, side, s, high, rng)
+            first = True
 
 
 def _frontage(street: Street, side: int, s: float, width: float, setback: float) -> tuple[
@@ -63,15 +68,21 @@ def _frontage(street: Street, side: int, s: float, width: float, setback: float)
     return start, along
 
 
-def _row_house(quads: Quads, street: Street, side: int, s: float, high: float, rng: Rng) -> float:
+def _row_house(
+    quads: Quads, street: Street, side: int, s: float, high: float, rng: Rng, *, start: bool
+) -> float:
     office = rng.uniform() < 0.22
     width = min(rng.uniform(14.0, 24.0) if office else rng.uniform(7.5, 15.0), high - s)
     if width < 5.5:
         return high
     corner, along = _frontage(street, side, s, width, rng.choice((0.0, 0.0, 0.0, 0.5)))
     style = draw_style(rng, kind="office" if office else "town")
-    building(quads, rng, corner, along, width - 0.02, rng.uniform(10.0, 14.0), style)
     gap = rng.uniform(1.5, 4.0) if rng.uniform() < 0.15 else 0.0
+    end = s + width + gap > high - 5.0
+    sides = (start or gap > 0, end or gap > 0)
+    right, left = sides if side > 0 else sides[::-1]
+    windows = (True, right, False, left)
+    building(quads, rng, corner, along, width - 0.02, rng.uniform(10.0, 14.0), style, windows=windows)
     return s + width + gap
 
 
@@ -96,26 +107,31 @@ def _park(quads: Quads, cast: Cast, street: Street, side: int, s: float, high: f
     for _ in range(int(length / 3.2)):
         spot = street.path.at(s + rng.uniform(0.0, length), side * (street.outer_m + rng.uniform(2.0, 18.0)))
         cast.tree(spot, rng.choice(("tree_round", "tree_round", "tree_conifer", "bush")), rng.uniform(0.7, 1.15))
-    if rng.uniform() < 0.6:
+    if rng.uniform() < 0.85:
         _border(quads, street, side, s, s + length, rng)
     return s + length
 
 
 def _border(quads: Quads, street: Street, side: int, low: float, high: float, rng: Rng) -> None:
-    """A picket fence, an iron fence, a garden wall or a hedge along the pavement."""
-    what = rng.choice(("picket", "iron", "wall", "hedge"))
+    """A picket, board or iron fence, a garden wall or a hedge along the pavement."""
+    what = rng.choice(("picket", "boards", "boards", "iron", "wall", "wall", "wall", "hedge"))
     d = side * (street.outer_m + 0.25)
     if what in ("wall", "hedge"):
         height, half = (rng.uniform(0.7, 1.2), 0.12) if what == "wall" else (rng.uniform(0.9, 1.5), 0.35)
-        color, surface = (linear("#b9a68c"), Surface.MATTE) if what == "wall" else (HEDGE, Surface.FOLIAGE)
+        stone = rng.choice((linear("#b9a68c"), linear("#9c9890"), linear("#a5654a")))
+        color, surface = (stone, Surface.MATTE) if what == "wall" else (HEDGE, Surface.FOLIAGE)
         semantic = WALL if what == "wall" else INDEX["vegetation"]
         s = np.linspace(low, high, max(2, int((high - low) / 3.0) + 1))
         _bar(quads, street, s, (d - half, d + half), (0.0, height), color, surface, semantic)
         return
-    picket = what == "picket"
-    color = rng.choice((linear("#efece4"), linear("#8a6544"), linear("#c9b08a"))) if picket else linear("#2f3a35")
-    surface = Surface.MATTE if picket else Surface.METAL
-    step, wide, height = (0.16, 0.10, rng.uniform(0.9, 1.15)) if picket else (0.14, 0.03, rng.uniform(1.1, 1.5))
+    wood = what != "iron"
+    color = rng.choice((linear("#efece4"), linear("#8a6544"), linear("#c9b08a"))) if wood else linear("#2f3a35")
+    surface = Surface.MATTE if wood else Surface.METAL
+    step, wide, height = {
+        "picket": (0.15, 0.115, rng.uniform(0.9, 1.15)),
+        "boards": (0.16, 0.15, rng.uniform(1.2, 1.8)),
+        "iron": (0.14, 0.03, rng.uniform(1.1, 1.5)),
+    }[what]
     s = np.arange(low, high, step)
     corners_s = np.stack([s, s + wide, s + wide, s], axis=1)
     xy = street.path.at(corners_s, d)
@@ -154,10 +170,13 @@ def _skyline(quads: Quads, cast: Cast, plan: Plan, rng: Rng) -> None:
         if np.hypot(*(lines - spot).T).min() < 42.0:
             continue
         if rng.uniform() < 0.55:
-            style = draw_style(rng, kind=rng.choice(("office", "town", "town")))
+            style = replace(draw_style(rng, kind=rng.choice(("office", "town", "town"))), balconies=False)
             turn = rng.uniform(0, math.pi)
             along = np.array([math.cos(turn), math.sin(turn)])
-            building(quads, rng, spot, along, rng.uniform(14.0, 26.0), rng.uniform(12.0, 18.0), style)
+            inward = np.array([along[1], -along[0]])
+            to_us = centre - spot
+            windows = (-inward @ to_us > 0, along @ to_us > 0, inward @ to_us > 0, -along @ to_us > 0)
+            building(quads, rng, spot, along, rng.uniform(14.0, 26.0), rng.uniform(12.0, 18.0), style, windows=windows)
         else:
             for _ in range(4):
                 offset = np.array([rng.uniform(-14, 14), rng.uniform(-14, 14)])

@@ -88,14 +88,24 @@ class Wall:
     normal: Vec
     width: float
 
-    def at(self, x: Vec, z: Vec, out: Vec | float) -> Vec:
-        """Return world points of coordinates along, up and out of the wall."""
-        x, z, out = np.broadcast_arrays(x, z, np.asarray(out, np.float64))
-        return self.origin + x[..., None] * self.along + z[..., None] * np.array([0, 0, 1.0]) + out[..., None] * self.normal
+    def at(self, x: Vec, z: Vec, out: float) -> Vec:
+        """Return world points (..., 3) of coordinates (...) along and up, at a distance out of the wall."""
+        points = np.empty((*x.shape, 3))
+        for axis in range(3):
+            points[..., axis] = x * self.along[axis] + (self.origin[axis] + out * self.normal[axis])
+        points[..., 2] += z
+        return points
 
 
-def building(quads: Quads, rng: Rng, corner: Vec, along: Vec, width: float, depth: float, style: Style) -> float:
-    """Add a block: `corner` (2,) is its front left seen from the street along `along` (2,) unit; return its height."""
+def building(
+    quads: Quads, rng: Rng, corner: Vec, along: Vec, width: float, depth: float, style: Style,
+    *, windows: tuple[bool, bool, bool, bool] = (True, True, False, True),
+) -> float:
+    """Add a block and return its height.
+
+    `corner` (2,) is its front left seen from the street, `along` (2,) unit; `windows`: which of front, right, back,
+    left have them.
+    """
     u = np.array([along[0], along[1], 0.0])
     inward = np.array([along[1], -along[0], 0.0])  # to the right of `along`
     base = np.array([corner[0], corner[1], KERB_HEIGHT_M - 0.03])
@@ -107,7 +117,7 @@ def building(quads: Quads, rng: Rng, corner: Vec, along: Vec, width: float, dept
         Wall(base + inward * depth, -inward, -u, depth),
     )
     for index, wall in enumerate(walls):
-        facade(quads, rng, wall, style, front=index == 0, plain=index == 2)
+        facade(quads, rng, wall, style, front=index == 0, plain=not windows[index])
     if style.roof == "flat":
         _flat_roof(quads, base, u, inward, width, depth, height, style)
     else:
@@ -183,10 +193,15 @@ def _around(quads: Quads, wall: Wall, style: Style, x: tuple[Vec, Vec], z: tuple
 
 def _panel(quads: Quads, wall: Wall, x: tuple[Vec | float, Vec | float], z: tuple[Vec | float, Vec | float],
            out: float, color: Vec | tuple[float, ...], surface: int) -> None:
-    xs = np.stack(np.broadcast_arrays(x[0], x[1], x[1], x[0]), axis=-1).astype(np.float64)
-    zs = np.stack(np.broadcast_arrays(z[0], z[0], z[1], z[1]), axis=-1).astype(np.float64)
-    xs, zs = np.broadcast_arrays(xs, zs)
-    quads.add(wall.at(xs, zs, out), np.asarray(color), surface, BUILDING, np.stack([xs, zs], axis=-1))
+    n = max(np.size(v) for v in (*x, *z))
+    xs, zs = np.empty((n, 4)), np.empty((n, 4))
+    xs[:, 0] = xs[:, 3] = x[0]
+    xs[:, 1] = xs[:, 2] = x[1]
+    zs[:, 0] = zs[:, 1] = z[0]
+    zs[:, 2] = zs[:, 3] = z[1]
+    uv = np.empty((n, 4, 2))
+    uv[..., 0], uv[..., 1] = xs, zs
+    quads.add(wall.at(xs, zs, out), color, surface, BUILDING, uv)
 
 
 def _reveals(quads: Quads, wall: Wall, x: tuple[Vec, Vec], z: tuple[Vec, Vec], depth: float, color: tuple[float, ...]) -> None:
@@ -234,12 +249,10 @@ def _box(quads: Quads, wall: Wall, x: tuple[float, float], z: tuple[float, float
          surface: int = Surface.MATTE) -> None:
     """A bar that stands out of the wall."""
     _panel(quads, wall, x, z, out, color, surface)
-    for height in z:
-        ledge = [wall.at(np.array(x), np.array([height, height]), o) for o in (0.0, out)]
-        quads.add(np.stack([ledge[0][0], ledge[0][1], ledge[1][1], ledge[1][0]]), color, surface, BUILDING)
-    for end in x:
-        side = [wall.at(np.array([end, end]), np.array(z), o) for o in (0.0, out)]
-        quads.add(np.stack([side[0][0], side[0][1], side[1][1], side[1][0]]), color, surface, BUILDING)
+    near, far = (wall.at(np.array([x[0], x[1], x[1], x[0]]), np.array([z[0], z[0], z[1], z[1]]), o) for o in (0.0, out))
+    order = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
+    sides = np.concatenate([near[order], far[order[:, ::-1]]], axis=1)
+    quads.add(sides, color, surface, BUILDING)
 
 
 def _shops(quads: Quads, rng: Rng, wall: Wall, style: Style) -> None:
@@ -285,14 +298,16 @@ def _awning(quads: Quads, wall: Wall, x: tuple[float, float], z: float, color: t
 
 
 def _balconies(quads: Quads, rng: Rng, wall: Wall, style: Style, x0: Vec, z0: Vec, cell: float) -> None:
-    for x, z in zip(x0, z0, strict=True):
-        if rng.uniform() < 0.45:
-            span = (float(x) + 0.15, float(x) + cell - 0.15)
-            _box(quads, wall, span, (float(z) + 0.05, float(z) + 0.2), 0.95, style.trim)
-            rail = tuple(0.25 * c for c in style.trim)
-            for bar in np.arange(span[0], span[1] + 0.01, 0.22):
-                _panel(quads, wall, (bar - 0.02, bar + 0.02), (float(z) + 0.2, float(z) + 1.1), 0.93, rail, Surface.METAL)
-            _panel(quads, wall, span, (float(z) + 1.08, float(z) + 1.15), 0.94, rail, Surface.METAL)
+    """A slab and railing before some of the windows."""
+    has = rng.uniforms(len(x0)) < 0.45
+    rail = tuple(0.25 * c for c in style.trim)
+    offsets = np.arange(0.15, cell - 0.14, 0.22)
+    for x, z in zip(x0[has], z0[has], strict=True):
+        span = (float(x) + 0.15, float(x) + cell - 0.15)
+        _box(quads, wall, span, (float(z) + 0.05, float(z) + 0.2), 0.95, style.trim)
+        bars = float(x) + offsets
+        _panel(quads, wall, (bars - 0.02, bars + 0.02), (float(z) + 0.2, float(z) + 1.1), 0.93, rail, Surface.METAL)
+        _panel(quads, wall, span, (float(z) + 1.08, float(z) + 1.15), 0.94, rail, Surface.METAL)
 
 
 def _flat_roof(quads: Quads, base: Vec, u: Vec, v: Vec, width: float, depth: float, height: float, style: Style) -> None:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from scenes.random import Rng
 from scenes.town.classes import SECOND_OBJECT
-from scenes.town.mesh import Mesh
+from scenes.town.mesh import Mesh, Part
 from scenes.town.soup import Body, thinned
 from scenes.town.streets import KERB_HEIGHT_M, LANE_M, PARKING_M, Path, Plan, Street, line_path
 
 MOVING_KINDS = (
-    *("hatchback",) * 4, *("sedan",) * 4, *("estate",) * 2, *("suv",) * 4, *("van",) * 4, *("truck",) * 5, *("bus",) * 5,
+    *("hatchback",) * 4, *("sedan",) * 4, *("estate",) * 2, *("suv",) * 4, *("van",) * 4, *("truck",) * 5, *("bus",) * 3,
 )  # fmt: skip
 PARKED_KINDS = (
     *("hatchback",) * 6, *("sedan",) * 5, *("estate",) * 4, *("suv",) * 5, *("van",) * 5, "truck",
@@ -25,8 +25,9 @@ LENGTH_M = {"truck": 8.5, "bus": 12.0, "van": 5.6, "cyclist": 1.9, "motorcyclist
 ROADSIDE_SIGNS = (
     "sign_speed", "sign_speed", "sign_no_entry", "sign_crossing", "sign_yield", "sign_stop", "sign_direction",
 )  # fmt: skip
-STREET_TREES = ("tree_round", "tree_round", "tree_conifer", "tree_birch")
+STREET_TREES = ("tree_round", "tree_round", "tree_round", "tree_birch")
 EGO_GAP_M = 12.0
+TALLEST_LIGHT_M = 1.3
 Builder = Callable[[str, Rng], Mesh]
 
 
@@ -74,6 +75,7 @@ class Cast:
         self.actors: list[Actor] = []
         self.furniture: list[tuple[Body, NDArray[np.float64], str]] = []
         self._next = 1
+        self._oncoming = -6.0  # m/s, of the outer oncoming lane
         self._variants: dict[tuple[str, int, bool], Body] = {}
         self.ego_lane = 0 if plan.main.lanes == 1 or rng.uniform() < 0.5 else 1
         self.ego_d = -LANE_M * (self.ego_lane + 0.5)
@@ -82,10 +84,19 @@ class Cast:
     # -- helpers
 
     def _add(self, kind: str, motion: Motion, state: str) -> None:
-        body = Body.of(self._build(kind, Rng(self.seed, "actor", self._next)))
+        body = self._body(kind)
         second = self._next + 1 if kind in SECOND_OBJECT else 0
         self.actors.append(Actor(self._next, second, kind, body, motion, state))
         self._next += 2 if second else 1
+
+    def _body(self, kind: str) -> Body:
+        """Build an actor; of traffic lights those on a mast arm are passed over: two heads would share one label."""
+        for attempt in range(50):
+            body = Body.of(self._build(kind, Rng(self.seed, "actor", self._next, attempt)))
+            low, high = body.extent[Part.MAIN]
+            if kind != "traffic_light" or max(high - low) < TALLEST_LIGHT_M:
+                return body
+        raise RuntimeError(f"no plain {kind} in 50 attempts")
 
     def _furnish(
         self, kind: str, xy: NDArray[np.float64], yaw: float, z: float, *, scale: float = 1.0, plain: bool = False
@@ -118,11 +129,12 @@ class Cast:
         d = -LANE_M * (lane + 0.5) if forward else LANE_M * (lane + 0.5)
         mine = forward and lane == self.ego_lane
         speed = self.ego_speed if forward else -rng.uniform(5.0, 10.0)
-        s = rng.uniform(EGO_GAP_M, 34.0) if mine else rng.uniform(-8.0, 22.0)
+        self._oncoming = speed if not forward else self._oncoming
+        s = rng.uniform(EGO_GAP_M, 34.0) if mine else rng.uniform(6.0, 32.0)
         while s < 170.0:
             kind = rng.choice(MOVING_KINDS)
             if rng.uniform() < 0.16:
-                kind = "motorcyclist" if rng.uniform() < 0.3 else "cyclist"
+                kind = "cyclist"
             half = LENGTH_M.get(kind, 4.6) / 2
             s += half
             offset = math.copysign(0.9, d) if kind == "cyclist" else rng.uniform(-0.2, 0.2)
@@ -170,7 +182,7 @@ class Cast:
     def people(self) -> None:
         """Pedestrians on the pavements and crossings, cyclists at the kerb."""
         rng, main = self.rng, self.plan.main
-        busy = rng.uniform(4.0, 11.0)
+        busy = rng.uniform(3.5, 9.0)
         for side in (-1, 1):
             s = rng.uniform(2.0, busy)
             while s < 110.0:
@@ -188,7 +200,7 @@ class Cast:
             if rng.uniform() < 0.35:
                 continue
             d = side * (main.half_m - (PARKING_M if any(main.parking) else 0.0) - 0.7)
-            speed = min(self.ego_speed, 6.0) if side < 0 else -4.5
+            speed = self.ego_speed if side < 0 else self._oncoming
             start = rng.uniform(8.0, 34.0)
             if not self._overlaps(start, d, 3.5):
                 self._add("cyclist", Motion(main.path, start, d, speed, 0.0 if side < 0 else math.pi), "driving")
@@ -264,14 +276,15 @@ class Cast:
             if rng.uniform() < 0.5:
                 self._post("sign_direction", main, far + 2.0, -edge - 0.3, math.pi)
         for s in self.plan.zebras:
-            self._post("sign_crossing", main, s - 2.2, -(main.half_m + 0.5), math.pi)
-            self._post("sign_crossing", main, s - 2.2, main.half_m + 0.5, math.pi)
-        s = rng.uniform(9.0, 22.0)
+            kind = rng.choice(("sign_crossing", "traffic_light"))
+            self._post(kind, main, s - 2.2, -(main.half_m + 0.5), math.pi)
+            self._post(kind, main, s - 2.2, main.half_m + 0.5, math.pi)
+        s = rng.uniform(8.0, 15.0)
         while s < 130.0:
             if not any(abs(s - c.s) < 14.0 for c in self.plan.crossings):
-                side_of = -1 if rng.uniform() < 0.75 else 1
+                side_of = -1 if rng.uniform() < 0.65 else 1
                 self._post(rng.choice(ROADSIDE_SIGNS), main, s, side_of * (main.half_m + 0.45), math.pi)
-            s += rng.uniform(14.0, 38.0)
+            s += rng.uniform(7.0, 22.0)
 
     def _post(self, kind: str, street: Street, s: float, d: float, yaw: float) -> None:
         turn = yaw + self.rng.uniform(-0.12, 0.12)
@@ -291,7 +304,7 @@ class Cast:
                     self._furnish("lamp", main.path.at(s, d), yaw, KERB_HEIGHT_M)
             if trees:
                 for s in np.arange(lamp_s + 6.0, 220.0, rng.uniform(9.0, 15.0)):
-                    if self._clear(float(s), 13.0) and rng.uniform() < 0.85:
+                    if self._clear(float(s), 17.0) and rng.uniform() < 0.85:
                         d = side * (main.half_m + max(0.9, main.verge_m / 2))
                         turn, scale = rng.uniform(0, 6.28), rng.uniform(0.7, 1.0)
                         self._furnish(kind, main.path.at(s, d), turn, KERB_HEIGHT_M, scale=scale, plain=s > 90.0)

@@ -177,8 +177,8 @@ class Quads:
     def __init__(self) -> None:
         self._corners: list[Float] = []
         self._color: list[Float] = []
-        self._surface: list[NDArray[np.uint8]] = []
-        self._semantic: list[NDArray[np.uint8]] = []
+        self._surface: list[int] = []
+        self._semantic: list[int] = []
         self._uv: list[Float] = []
 
     def add(
@@ -191,26 +191,27 @@ class Quads:
     ) -> None:
         """Add quads of one surface."""
         corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)
-        q = len(corners)
         self._corners.append(corners)
-        self._color.append(np.broadcast_to(np.asarray(color, np.float32), (q, 3)))
-        self._surface.append(np.full(q, surface, np.uint8))
-        self._semantic.append(np.full(q, semantic, np.uint8))
+        self._color.append(np.asarray(color, np.float32).reshape(-1, 3))
+        self._surface.append(surface)
+        self._semantic.append(semantic)
         self._uv.append(corners[..., :2] if uv is None else np.asarray(uv, np.float32).reshape(-1, 4, 2))
 
     def soup(self) -> Soup:
         """Return two triangles a quad."""
         if not self._corners:
             return empty()
+        counts = np.array([len(c) for c in self._corners])
+        shades = [np.repeat(c, n, axis=0) if len(c) != n else c for c, n in zip(self._color, counts, strict=True)]
         corners = np.concatenate(self._corners)
         uv = np.concatenate(self._uv)
         tri = corners[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
         return Soup(
             tri=tri,
             normal=np.repeat(face_normals(tri)[:, None], 3, axis=1),
-            color=np.repeat(np.concatenate(self._color), 2, axis=0),
-            surface=np.repeat(np.concatenate(self._surface), 2),
-            semantic=np.repeat(np.concatenate(self._semantic), 2),
+            color=np.repeat(np.concatenate(shades), 2, axis=0),
+            surface=np.repeat(np.array(self._surface, np.uint8), 2 * counts),
+            semantic=np.repeat(np.array(self._semantic, np.uint8), 2 * counts),
             object=np.zeros(len(tri), np.int32),
             texture=np.full(len(tri), -1, np.int32),
             uv=uv[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 2),

@@ -104,18 +104,18 @@ class Plan:
 
 def plan_streets(rng: Rng) -> Plan:
     """Draw a plan: a main street with bends, and one or two crossings in its straight parts."""
-    first = rng.uniform(38.0, 95.0)
+    first = rng.uniform(28.0, 80.0)
     spots = [first]
     if rng.uniform() < 0.6:
         spots.append(first + rng.uniform(90.0, 130.0))
     path = _bent_path(rng, spots)
     lanes = 2 if rng.uniform() < 0.3 else 1
-    parking = (rng.uniform() < 0.8, rng.uniform() < 0.8)
-    pavement = rng.uniform(2.6, 4.5)
+    parking = (rng.uniform() < 0.6, rng.uniform() < 0.75)
+    pavement = rng.uniform(2.8, 5.2)
     verge = rng.uniform(1.0, 1.8) if rng.uniform() < 0.35 else 0.0
     side_style = (1, (rng.uniform() < 0.6, rng.uniform() < 0.6), rng.uniform(2.3, 3.4))
     crossings = tuple(
-        Crossing(s=s, signals=rng.uniform() < 0.65, zebra=rng.uniform() < 0.8) for s in spots
+        Crossing(s=s, signals=rng.uniform() < 0.75, zebra=rng.uniform() < 0.8) for s in spots
     )
     main = Street(path, lanes, parking, pavement, verge)
     sides = []
@@ -132,8 +132,8 @@ def plan_streets(rng: Rng) -> Plan:
 
 
 def _free_zebras(rng: Rng, spots: list[float]) -> tuple[float, ...]:
-    places = [rng.uniform(16.0, 34.0), rng.uniform(60.0, 150.0)]
-    return tuple(s for s in places if rng.uniform() < 0.6 and min(abs(s - c) for c in spots) > 24.0)
+    places = [rng.uniform(16.0, 40.0), rng.uniform(60.0, 150.0)]
+    return tuple(s for s in places if rng.uniform() < 0.75 and min(abs(s - c) for c in spots) > 24.0)
 
 
 def _with(street: Street, gaps: tuple[tuple[float, float], ...], reach: tuple[float, float]) -> Street:
@@ -210,7 +210,7 @@ def build_streets(plan: Plan, rng: Rng) -> Quads:
     return quads
 
 
-GRASS = linear("#6d8a3e")
+GRASS = linear("#667f3f")
 ASPHALT = linear("#6a6a6c")
 SLABS = linear("#b3aca1")
 KERB = linear("#c4c0b8")

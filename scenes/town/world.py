@@ -93,7 +93,7 @@ def build_world(seed: int) -> World:
         path=plan.main.path,
         ego_d=cast.ego_d,
         ego_speed=cast.ego_speed,
-        horizontal_fov_rad=math.radians(rng.uniform(60.0, 74.0)),
+        horizontal_fov_rad=math.radians(rng.uniform(56.0, 68.0)),
     )
 
 
@@ -131,7 +131,7 @@ class Town:
         focal = 0.5 * width / math.tan(0.5 * world.horizontal_fov_rad)
         yaw = float(world.path.heading_at(s + 4.0))
         return Camera(
-            K=np.array([[focal, 0.0, 0.5 * width], [0.0, focal, 0.47 * height], [0.0, 0.0, 1.0]]),
+            K=np.array([[focal, 0.0, 0.5 * width], [0.0, focal, 0.52 * height], [0.0, 0.0, 1.0]]),
             width=width,
             height=height,
             world_to_cam=look(position=(float(x), float(y), CAMERA_HEIGHT_M), yaw_rad=yaw, pitch_rad=-0.01),
