@@ -1,8 +1,8 @@
 """What a model makes of it: adapters, runs, metrics, explanations.
 
-    import stress
-    result = stress.run("town:7:40", "zoo:detector", {"shifts": "weather,lighting", "severities": [1, 3, 5]}, "runs/first")
-    result.results.headline["rpc"]
+import stress
+result = stress.run("town:7:40", "zoo:detector", {"shifts": "weather,lighting", "severities": [1, 3, 5]}, "runs/first")
+result.results.headline["rpc"]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stress.plan import Cell, Plan
-    from stress.reproduce import reproduce
+    from stress.reproduction import reproduce
     from stress.results import Results, read
     from stress.running import Interrupted, RunResult, run
 
@@ -23,7 +23,7 @@ _HOME = {
     "Results": "stress.results",
     "RunResult": "stress.running",
     "read": "stress.results",
-    "reproduce": "stress.reproduce",
+    "reproduce": "stress.reproduction",
     "run": "stress.running",
 }
 __all__ = ["Cell", "Interrupted", "Plan", "Results", "RunResult", "read", "reproduce", "run"]

@@ -104,7 +104,12 @@ def make_evidence(worker: Worker, task: EvidenceTask) -> dict[str, Any]:
     """Return the gallery entry of one failure, its files written; what is there already is kept."""
     done = worker.folder.evidence / f"{task.identity}.json"
     failure = task.failure
-    origin = {"key": worker.job.key, "cell": failure.cell.label, "sample_id": failure.sample_id, "kind": failure.failure}
+    origin = {
+        "key": worker.job.key,
+        "cell": failure.cell.label,
+        "sample_id": failure.sample_id,
+        "kind": failure.failure,
+    }
     origin |= {"class_name": failure.class_name, "instance_id": failure.instance_id, "loss": failure.loss}
     if done.exists():
         kept = read_json(done)

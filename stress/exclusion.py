@@ -42,7 +42,9 @@ def decide(skips: Sequence[Skip], *, n_samples: int) -> Exclusion:
     notes = []
     for shift in sorted(left_out):
         first = next(iter(failing[shift].values()))
-        notes.append(f"{shift} is left out: it failed on {len(failing[shift])} of {readable} samples, first: {first.reason}")
+        notes.append(
+            f"{shift} is left out: it failed on {len(failing[shift])} of {readable} samples, first: {first.reason}"
+        )
     used = [skip for skip in ordered if skip.at != "shift" or skip.cell.shift not in left_out]
     excluded = frozenset(skip.index for skip in used)
     if len(excluded) == n_samples:
@@ -51,5 +53,7 @@ def decide(skips: Sequence[Skip], *, n_samples: int) -> Exclusion:
     for skip in used:
         reasons.setdefault(skip.sample_id, skip.reason)
     if reasons:
-        notes.append(f"{len(reasons)} of {n_samples} samples are left out of every figure; they are listed under skipped.")
+        notes.append(
+            f"{len(reasons)} of {n_samples} samples are left out of every figure; they are listed under skipped."
+        )
     return Exclusion(samples=excluded, reasons=reasons, left_out=frozenset(left_out), notes=notes)

@@ -12,7 +12,7 @@ from typing import Any
 from scenes.datasets import limited, open_dataset
 from scenes.errors import InputError
 from scenes.sample import Dataset
-from stress.adapters.checked import CheckedModel, checked
+from stress.adapters.checked import CheckedModel
 from stress.plan import Plan
 
 
@@ -27,15 +27,15 @@ class ModelSource:
 
     def load(self) -> CheckedModel:
         """Return the model behind the gate that checks its answers."""
-        if self.spec is None:
-            return checked(self.instance)
         from stress.adapters import load_model
 
-        return checked(load_model(self.spec, device=self.device, **self.options))
+        return load_model(self.spec if self.spec is not None else self.instance, device=self.device, **self.options)
 
     @property
     def label(self) -> str:
-        return self.spec if self.spec is not None else f"{type(self.instance).__module__}:{type(self.instance).__name__}"
+        return (
+            self.spec if self.spec is not None else f"{type(self.instance).__module__}:{type(self.instance).__name__}"
+        )
 
     def digest(self) -> str | None:
         """Return the hash of the model's file where it is one, so that other weights are another run."""

@@ -57,7 +57,13 @@ class Results:
             raise InputError(f"{path}: cannot be read: {error}") from error
 
     def figure(
-        self, metric: str, *, shift: str = "clean", severity: float = 0, class_name: str | None = None, size: str | None = None
+        self,
+        metric: str,
+        *,
+        shift: str = "clean",
+        severity: float = 0,
+        class_name: str | None = None,
+        size: str | None = None,
     ) -> Mapping[str, Any]:
         """Return one figure of a cell; raises where there is none."""
         wanted = (shift, severity, metric, class_name, size)
@@ -74,10 +80,16 @@ def read(run_dir: str | Path) -> Results:
         raise InputError(f"run {str(run_dir)!r}: no such folder")
     if not folder.results.exists():
         if folder.plan.exists():
-            raise InputError(f"run {str(run_dir)!r} is not finished: give its `roadproof stress` command again to resume")
-        raise InputError(f"run {str(run_dir)!r}: holds no results.json; expected a folder that `roadproof stress` wrote")
+            raise InputError(
+                f"run {str(run_dir)!r} is not finished: give its `roadproof stress` command again to resume"
+            )
+        raise InputError(
+            f"run {str(run_dir)!r}: holds no results.json; expected a folder that `roadproof stress` wrote"
+        )
     summary = read_json(folder.results)
     schema = summary.get("schema") if isinstance(summary, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"{folder.results}: expected schema {SCHEMA!r}, got {schema!r}: read it with the version that wrote it")
+        raise InputError(
+            f"{folder.results}: expected schema {SCHEMA!r}, got {schema!r}: read it with the version that wrote it"
+        )
     return Results(path=folder.path, summary=summary)

@@ -139,7 +139,9 @@ class _Run:
         cells = [cell for cell in self.job.plan.cells() if cell.shift not in described.left_out]
         for name, reason in described.left_out.items():
             self.notes.append(f"{name} is left out: it {reason}, which this data set does not have.")
-        metrics = chosen_metrics(self.job.plan.metrics, SCORERS[described.model["task"]].metrics, described.model["task"])
+        metrics = chosen_metrics(
+            self.job.plan.metrics, SCORERS[described.model["task"]].metrics, described.model["task"]
+        )
         if self.job.plan.reference == "alexnet":
             check_alexnet(cells, described.model["task"])
         self.folder.begin(identity)  # data, model and plan are known to be good
@@ -148,7 +150,9 @@ class _Run:
         exclusion = self._exclude(cells)
         cells = [cell for cell in cells if cell.shift not in exclusion.left_out]
         if len(cells) < 2:
-            raise InputError(f"no shift of the plan can be had on data set {self.dataset.name!r}: {' '.join(self.notes)}")
+            raise InputError(
+                f"no shift of the plan can be had on data set {self.dataset.name!r}: {' '.join(self.notes)}"
+            )
         summaries = self._summarise(cells, exclusion)
         self._write_tables(cells, exclusion)
         figures = Figures(
@@ -211,7 +215,8 @@ class _Run:
     def _summarise(self, cells: list[Cell], exclusion: Exclusion) -> dict[Cell, CellSummary]:
         plan = self.job.plan
         tasks = [
-            CellTask(cell, self.job.n_shards, exclusion.samples, self.groups, plan.resamples, plan.seed) for cell in cells
+            CellTask(cell, self.job.n_shards, exclusion.samples, self.groups, plan.resamples, plan.seed)
+            for cell in cells
         ]
         found: dict[Cell, CellSummary] = {}
         self.report("figures", 0, len(cells))

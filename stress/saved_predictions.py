@@ -30,9 +30,7 @@ SCHEMA = pa.schema(
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
-def write_predictions(
-    path: Path, said: Mapping[str, Predictions], class_names: Sequence[str], *, key: str
-) -> None:
+def write_predictions(path: Path, said: Mapping[str, Predictions], class_names: Sequence[str], *, key: str) -> None:
     """Write the predictions of one part."""
     rows = [{"sample_id": sample_id, **_plain(p, len(class_names))} for sample_id, p in said.items()]
     arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in SCHEMA]

@@ -274,4 +274,3 @@ def _lacks(sample: Sample, shift: Shift[Any]) -> str | None:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-

@@ -80,9 +80,7 @@ class Grid:
         return all(b <= a + MONOTONE_TOLERANCE for a, b in zip(values, values[1:], strict=False))
 
 
-def corruption_error(
-    grid: Grid, reference: Mapping[Cell, float] | None = None
-) -> tuple[Draws, dict[str, Draws]]:
+def corruption_error(grid: Grid, reference: Mapping[Cell, float] | None = None) -> tuple[Draws, dict[str, Draws]]:
     """Return mCE and CE of each shift: error summed over severities, divided by the reference's.
 
     reference: error of each cell in another run; AlexNet's published constants where not given.

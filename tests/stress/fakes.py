@@ -5,10 +5,14 @@ The "models" see colour: objects are bright rectangles, one hue a class, and a d
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+
 import numpy as np
 
 from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
+from synth.shift import SeverityTable
 
 NAMES = ("car", "person", "sign")
 COLOURS = np.array([[230, 40, 40], [40, 230, 40], [40, 40, 230]])
@@ -51,7 +55,10 @@ class Boxes:
             boxes.append([x, y, x + w, y + h])
             labels.append(label)
         annotations = Annotations(
-            boxes=np.array(boxes, np.float32), labels=np.array(labels), segmentation=segmentation, label=labels[0]
+            boxes=np.array(boxes, np.float32),
+            labels=np.array(labels),
+            segmentation=segmentation,
+            label=int(np.bincount(segmentation[segmentation < 255]).argmax()),  # the colour there is most of
         )
         return Sample(sample_id=sample_id, image=image, annotations=annotations)
 
@@ -104,3 +111,60 @@ class Raising(Detector):
 
 def boxes() -> Boxes:
     return Boxes()
+
+
+class Slow(Detector):
+    def predict(self, images):
+        time.sleep(0.05)
+        return super().predict(images)
+
+
+class Nonsense(Detector):
+    def predict(self, images):
+        return [{"boxes": np.zeros((2, 3)), "labels": [0, 0], "scores": [1, 1]} for _ in images]
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """Nothing is drawn."""
+
+
+class _Plain:
+    """A shift that changes nothing."""
+
+    changes = "appearance"
+    needs = frozenset()
+    table = SeverityTable("nothing", "1", (1, 2, 3, 4, 5), "made up")
+    params_type = NoParams
+
+    def draw(self, sample, severity, rng):
+        return NoParams()
+
+    def apply(self, sample, params):
+        return sample
+
+
+@dataclass(frozen=True)
+class NeedsScene(_Plain):
+    name, family = "pose/needs_scene", "pose"
+    needs = frozenset({"scene"})
+
+
+@dataclass(frozen=True)
+class FailsOften(_Plain):
+    name, family = "sensor/fails_often", "sensor"
+
+    def apply(self, sample, params):
+        if int(sample.sample_id[-1]) % 2:
+            raise InputError(f"{self.name} found no paint in {sample.sample_id}")
+        return sample
+
+
+@dataclass(frozen=True)
+class FailsOnce(_Plain):
+    name, family = "sensor/fails_once", "sensor"
+
+    def apply(self, sample, params):
+        if sample.sample_id.endswith("0004"):
+            raise InputError(f"{self.name} found no paint in {sample.sample_id}")
+        return sample

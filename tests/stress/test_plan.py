@@ -28,7 +28,10 @@ def test_options_beside_the_name_reach_the_shift():
 
 
 def test_a_shift_by_name_wins_over_its_family_wherever_it_stands():
-    for shifts in (["weather", {"name": "weather/fog", "severities": [2]}], [{"name": "fog", "severities": [2]}, "weather"]):
+    for shifts in (
+        ["weather", {"name": "weather/fog", "severities": [2]}],
+        [{"name": "fog", "severities": [2]}, "weather"],
+    ):
         cells = Plan.make({"shifts": shifts, "severities": [5]}).cells()
         assert [c.severity for c in cells if c.shift == "weather/fog"] == [2.0]
         assert [c.severity for c in cells if c.shift == "weather/rain"] == [5.0]

@@ -70,9 +70,7 @@ def fill(boxes: np.ndarray) -> np.ndarray:
 
 
 def payload_of(scorer, scored, *, groups=None):
-    columns = {
-        name: pa.array([s.payload.get(name) for s in scored], kind) for name, kind in scorer.columns.items()
-    }
+    columns = {name: pa.array([s.payload.get(name) for s in scored], kind) for name, kind in scorer.columns.items()}
     group = np.arange(len(scored)) if groups is None else groups
     return Payload(columns=columns, group=group, n_groups=int(group.max()) + 1)
 
@@ -243,7 +241,9 @@ def test_outcomes_name_what_happened():
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     boxes = np.array([[0, 0, 50, 50], [60, 0, 110, 50], [120, 0, 170, 50], [180, 0, 230, 50]], np.float32)
     truth = Annotations(boxes=boxes, labels=np.array([0, 0, 1, 2]))
-    finds = np.array([[0, 0, 50, 50], [60, 0, 110, 50], [145, 0, 195, 50], [0, 200, 50, 250], [1, 1, 50, 50]], np.float32)
+    finds = np.array(
+        [[0, 0, 50, 50], [60, 0, 110, 50], [145, 0, 195, 50], [0, 200, 50, 250], [1, 1, 50, 50]], np.float32
+    )
     prediction = Predictions(
         boxes=finds,
         labels=np.array([0, 1, 1, 2, 0]),

@@ -1,0 +1,332 @@
+"""A whole run on a small data set: resume, executors, what is left out, errors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import stress
+from scenes.errors import InputError
+from scenes.plugins import load_attribute
+from stress.folder import RunFolder
+from stress.plan import Cell
+from stress.saved_predictions import read_predictions
+
+FAKES = Path(__file__).with_name("fakes.py")
+TABLES = ("rows", "objects", "samples", "cells")
+PLAN = {
+    "shifts": "fog,motion_blur",
+    "severities": [1, 5],
+    "resamples": 40,
+    "explain": {"failures": 3, "method": "none"},
+}
+
+
+def fake(name):
+    return load_attribute(f"{FAKES}:{name}", what="test part")
+
+
+def go(out, *, model="Detector", plan=None, n=9, **options):
+    options.setdefault("progress", False)
+    data = options.pop("data") if "data" in options else fake("Boxes")(n)
+    return stress.run(data, fake(model)() if isinstance(model, str) else model, plan or PLAN, out, **options)
+
+
+def content(run):
+    """Everything of a run that must not depend on how it came about."""
+    summary = json.loads((run / "results.json").read_text())
+    for key in ("created", "run"):
+        del summary[key]
+    for entry in summary["gallery"]:
+        del entry["command"]  # names the folder
+    tables = {name: (run / f"{name}.parquet").read_bytes() for name in TABLES}
+    evidence = {p.name: p.read_bytes() for p in (run / "evidence").iterdir() if p.suffix != ".json"}
+    parts = {p.name: pq.read_table(p).to_pylist() for p in (run / "parts").iterdir()}
+    return summary, tables, evidence, parts
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    go(out)
+    return out
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(("model", "metric"), [("Detector", "map"), ("Segmenter", "miou"), ("Classifier", "accuracy")])
+def test_each_task_gives_a_finished_run(tmp_path, model, metric):
+    found = go(tmp_path / "run", model=model).results
+    assert found.headline["metric"] == metric
+    assert 0.8 < found.headline["clean"]["value"] <= 1.0
+    assert found.headline["rpc"]["value"] < 1.0
+    assert found.headline["clean"]["low"] is not None
+    assert {f["family"] for f in found.summary["families"]} == {"weather", "sensor"}
+    assert found.figure(metric, shift="weather/fog", severity=5)["delta"] <= 0
+    assert found.summary["gallery"]
+    for entry in found.summary["gallery"]:
+        assert (found.path / entry["clean"]).is_file()
+        assert (found.path / entry["shifted"]).is_file()
+    losses = [entry["loss"] for entry in found.summary["gallery"]]
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.core
+def test_tables_hold_a_row_for_each_sample_and_cell(finished):
+    found = stress.read(finished)
+    samples = found.table("samples")
+    assert samples.num_rows == 9 * 5
+    params = [json.loads(text) for text in samples.column("params").to_pylist()]
+    assert all(p == {} for p, s in zip(params, samples.column("shift").to_pylist(), strict=True) if s == "clean")
+    assert all(p for p, s in zip(params, samples.column("shift").to_pylist(), strict=True) if s != "clean")
+    clean = [r for r in found.objects.to_pylist() if r["shift"] == "clean" and r["verdict"]]
+    assert len(clean) == found.summary["dataset"]["n_objects"]
+    rows = [r for r in found.rows.to_pylist() if r["quantity"] == "found"]
+    assert len(rows) == 9 * 5
+    said = read_predictions(RunFolder(finished).predictions(Cell("clean", 0.0), 0))
+    assert len(said) == 4
+    assert all(p["boxes"].shape == (len(p["scores"]), 4) for p in said.values())
+
+
+@pytest.mark.core
+def test_a_run_resumed_from_any_rest_is_the_same_bytes(finished, tmp_path):
+    """Half of the parts taken away, one damaged, a temporary file left: as a kill leaves it."""
+    import shutil
+
+    out = tmp_path / "again"
+    shutil.copytree(finished, out)
+    for name in (*(f"{t}.parquet" for t in TABLES), "results.json"):
+        (out / name).unlink()
+    for path in sorted((out / "parts").iterdir())[::2]:
+        path.unlink()
+    damaged = sorted((out / "parts").iterdir())[0]
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    damaged.write_bytes(bytes(data))
+    (out / "parts" / ".tmp-1-left").write_bytes(b"half")
+    assert go(out).resumed
+    assert content(out) == content(finished)
+    assert not list(out.rglob(".tmp-*"))
+
+
+@pytest.mark.core
+def test_a_finished_run_is_not_done_again(finished):
+    before = (finished / "results.json").stat().st_mtime_ns
+    assert go(finished).resumed
+    assert (finished / "results.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"plan": {**PLAN, "seed": 3}}, r"another run.*plan\.seed is 0 there, 3 here"),
+        ({"n": 8}, r"another run.*n_samples is 9 there, 8 here"),
+        ({"model": "Segmenter"}, r"another run.*model"),
+    ],
+)
+def test_another_plan_data_set_or_model_in_the_folder_is_an_error(finished, changes, message):
+    with pytest.raises(InputError, match=message):
+        go(finished, **changes)
+
+
+def test_a_folder_with_other_files_is_not_touched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("\\end")
+    with pytest.raises(InputError, match="other files"):
+        go(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_worker_processes_give_the_same_bytes(tmp_path):
+    arguments = (f"{FAKES}:boxes", f"{FAKES}:Detector", PLAN)
+    stress.run(*arguments, tmp_path / "one", workers=1, progress=False)
+    stress.run(*arguments, tmp_path / "two", workers=2, progress=False)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_killed_while_working_it_resumes_to_the_same(tmp_path):
+    """SIGKILL in the middle, from outside; then the same call."""
+    script = tmp_path / "script.py"
+    plan = {**PLAN, "severities": [1, 2, 3, 4, 5]}
+    named = f"{str(FAKES) + ':boxes'!r}, {str(FAKES) + ':Slow'!r}, {plan!r}, {str(tmp_path / 'killed')!r}"
+    script.write_text(f"import stress\nstress.run({named}, workers=1, progress=False)\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(FAKES.parents[2]), os.environ.get("PYTHONPATH", "")]),
+    }
+    process = subprocess.Popen([sys.executable, str(script)], env=environment)
+    parts = tmp_path / "killed" / "parts"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not parts.is_dir() or len(list(parts.glob("*.parquet"))) < 5):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(parts.glob("*.parquet")))
+    assert 5 <= done < 33
+    arguments = (f"{FAKES}:boxes", f"{FAKES}:Slow", plan)
+    assert stress.run(*arguments, tmp_path / "killed", workers=1, progress=False).resumed
+    stress.run(*arguments, tmp_path / "whole", workers=1, progress=False)
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_ctrl_c_says_how_to_resume_and_leaves_nothing_half_written(tmp_path):
+    class Impatient:
+        name, task = "impatient", "detection"
+        class_names = ("car", "person", "sign")
+        asked = 0
+
+        def predict(self, images):
+            Impatient.asked += 1
+            if Impatient.asked == 4:
+                raise KeyboardInterrupt
+            return fake("Detector")().predict(images)
+
+    with pytest.raises(stress.Interrupted, match=r"same command resumes.*run"):
+        go(tmp_path / "run", model=Impatient())
+    assert not list((tmp_path / "run").rglob(".tmp-*"))
+    assert not (tmp_path / "run" / "results.json").exists()
+    with pytest.raises(InputError, match="not finished"):
+        stress.read(tmp_path / "run")
+    assert go(tmp_path / "run", model=Impatient()).resumed
+
+
+@pytest.mark.core
+def test_an_unreadable_sample_is_named_and_left_out_of_every_cell(tmp_path):
+    found = go(tmp_path / "run", data=fake("Boxes")(9, bad=(2,)))
+    assert found.n_skipped == 1
+    assert found.results.summary["skipped"] == [{"sample_id": "bad/0002", "reason": "bad/0002.png is truncated"}]
+    assert "bad/0002" not in found.results.table("samples").column("sample_id").to_pylist()
+    assert any("1 of 9 samples" in note for note in found.results.summary["notes"])
+
+
+def test_strict_stops_at_the_first_unreadable_sample(tmp_path):
+    with pytest.raises(InputError, match=r"bad/0002.*truncated.*strict"):
+        go(tmp_path / "run", data=fake("Boxes")(9, bad=(2,)), strict=True)
+
+
+@pytest.mark.core
+def test_a_shift_that_the_data_cannot_have_is_left_out_with_a_note(tmp_path):
+    plan = {**PLAN, "shifts": ["fog", f"{FAKES}:NeedsScene"]}
+    summary = go(tmp_path / "run", plan=plan).results.summary
+    assert [s["name"] for s in summary["shifts"]] == ["weather/fog"]
+    assert any("pose/needs_scene is left out: it needs a scene" in note for note in summary["notes"])
+
+
+def test_a_shift_that_fails_on_many_samples_is_left_out_and_on_few_only_those(tmp_path):
+    plan = {**PLAN, "shifts": ["fog", f"{FAKES}:FailsOften"]}
+    summary = go(tmp_path / "often", plan=plan).results.summary
+    assert [s["name"] for s in summary["shifts"]] == ["weather/fog"]
+    assert summary["dataset"]["n_samples"] == 9
+    plan = {**PLAN, "shifts": ["fog", f"{FAKES}:FailsOnce"]}
+    summary = go(tmp_path / "once", plan=plan).results.summary
+    assert len(summary["shifts"]) == 2
+    assert summary["dataset"]["n_samples"] == 8
+    assert "paint" in summary["skipped"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("Raising", "fake detector.*raised RuntimeError.*out of paint"), ("Nonsense", "boxes.*got")],
+)
+def test_a_model_that_raises_or_returns_nonsense_is_one_clear_error(tmp_path, model, message):
+    with pytest.raises(InputError, match=message):
+        go(tmp_path / "run", model=model)
+
+
+def test_a_model_of_a_task_without_labels_is_an_error_and_leaves_no_folder(tmp_path):
+    data = fake("Boxes")(4)
+    data.tasks = ("classification",)
+    with pytest.raises(InputError, match="does detection, but data set 'boxes' has labels for classification"):
+        go(tmp_path / "run", data=data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_data_set_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="empty"):
+        go(tmp_path / "run", data=fake("Boxes")(0))
+
+
+def test_no_readable_sample_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"no sample could be used.*bad/0000"):
+        go(tmp_path / "run", data=fake("Boxes")(3, bad=(0, 1, 2)))
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    import stress.parts
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stress.parts.pq, "write_table", full)
+    with pytest.raises(InputError, match="disk is full.*resume"):
+        go(tmp_path / "run")
+    assert not list((tmp_path / "run").rglob(".tmp-*"))
+    monkeypatch.undo()
+    assert go(tmp_path / "run").resumed
+
+
+def test_intervals_resample_sequences_where_they_are_known(tmp_path):
+    frames = go(tmp_path / "frames", n=20).results.summary
+    drives = go(tmp_path / "drives", data=fake("Boxes")(20, frames_a_group=2)).results.summary
+    few = go(tmp_path / "few", data=fake("Boxes")(20, frames_a_group=10)).results.summary
+    assert (frames["headline"]["mpc"]["n"], drives["headline"]["mpc"]["n"]) == (20, 10)
+    assert frames["headline"]["mpc"]["value"] == drives["headline"]["mpc"]["value"]
+    assert few["headline"]["mpc"]["low"] is None
+    assert any("Only 2 independent groups" in note for note in few["notes"])
+
+
+def test_limit_counts_source_frames(tmp_path):
+    summary = go(tmp_path / "run", n=12, plan={**PLAN, "limit": 5}).results.summary
+    assert summary["dataset"]["n_samples"] == 5
+
+
+def test_the_first_metric_of_the_plan_is_the_headline_and_an_unknown_one_an_error(tmp_path):
+    summary = go(tmp_path / "run", plan={**PLAN, "metrics": ["ap50", "recall"]}).results.summary
+    assert summary["headline"]["metric"] == "ap50"
+    assert list(summary["metrics"]) == ["ap50", "recall"]
+    with pytest.raises(InputError, match="'mapp' is none of detection.*'map'"):
+        go(tmp_path / "other", plan={**PLAN, "metrics": "mapp"})
+
+
+def test_a_run_can_be_the_reference_of_another(tmp_path, finished):
+    summary = go(tmp_path / "run", plan={**PLAN, "reference": str(finished)}).results.summary
+    assert summary["mce"]["figure"]["value"] == pytest.approx(1.0)
+
+
+def test_a_picture_of_the_gallery_is_made_again_bit_for_bit(tmp_path, finished):
+    import cv2
+
+    entry = stress.read(finished).summary["gallery"][0]
+    path = stress.reproduce(finished, entry["id"], tmp_path / "again.png", dataset=fake("Boxes")(9))
+    assert (cv2.imread(str(path)) == cv2.imread(str(finished / entry["shifted"]))).all()
+    with pytest.raises(InputError, match="no failure 'f1'"):
+        stress.reproduce(finished, "f1", dataset=fake("Boxes")(9))
+
+
+def test_other_versions_and_strangers_are_not_read(tmp_path, finished):
+    with pytest.raises(InputError, match="no such folder"):
+        stress.read(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no results\.json"):
+        stress.read(tmp_path)
+    summary = json.loads((finished / "results.json").read_text())
+    (tmp_path / "results.json").write_text(json.dumps({**summary, "schema": "roadproof.results/9"}))
+    with pytest.raises(InputError, match="roadproof.results/9"):
+        stress.read(tmp_path)
+
+
+def test_figures_of_a_cell_equal_those_of_its_pictures_alone(finished):
+    """The share of objects found, counted from the objects table, is the recall of the cell."""
+    found = stress.read(finished)
+    for cell in (("clean", 0), ("weather/fog", 5)):
+        rows = [r for r in found.objects.to_pylist() if (r["shift"], r["severity"]) == cell and r["verdict"]]
+        share = np.mean([r["outcome"] == "found" for r in rows])
+        assert found.figure("recall", shift=cell[0], severity=cell[1])["value"] == pytest.approx(share, abs=1e-6)
