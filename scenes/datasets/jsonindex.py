@@ -47,7 +47,7 @@ class JsonFile:
             raise InputError(f"{path}: expected JSON without a byte order mark; save it as plain UTF-8")
 
     def walk(self) -> Iterator[Piece]:
-        """Yield every element of the top array, or of the top object every value and of its arrays every element."""
+        """Yield every element of the top array; or of the top object every value, arrays as None and then their elements."""
         position = self._skip(0)
         opening = self._text[position : position + 1]
         if opening == "[":
@@ -65,6 +65,7 @@ class JsonFile:
             key, position = self._decode(position)
             position = self._expect(position, ":")
             if self._text[position : position + 1] == "[":
+                yield Piece(str(key), None, self._byte(position), self._byte(position), False)
                 position = yield from self._elements(position, str(key))
             else:
                 value, end = self._decode(position)

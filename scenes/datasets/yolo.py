@@ -198,7 +198,9 @@ def _from_yaml(path: Path) -> tuple[Path, list[str], dict[str, list[str]]]:
         raise InputError(f"{path}: expected at least one of train, val, test, got {', '.join(map(str, data))}")
     if len({tuple(listed) for listed in places.values()}) == 1:
         key, listed = next(iter(places.items()))
-        if not any(key in item.split("/") for item in listed):  # all keys say `images`: there are no splits
+        if not any(
+            key in part for item in listed for part in item.split("/")
+        ):  # all keys say `images`: there are no splits
             return root, names, {"": listed}
     return root, names, places
 

@@ -77,7 +77,9 @@ def test_the_angles_turn_as_they_say() -> None:
         pixels, _ = camera.project(ahead)
         assert np.sign(np.round(pixels[0], 9)).tolist() == list(moves)
     pose = look(position=(0, 0, 0), roll_rad=0.1)
-    up = Camera(K=np.diag([500.0, 500, 1]), width=1, height=1, world_to_cam=pose).project(ahead + (0, 0, 1))[0][0]
+    up = Camera(K=np.diag([500.0, 500, 1]), width=1, height=1, world_to_cam=pose).project(ahead + np.array([0, 0, 1]))[
+        0
+    ][0]
     assert up[0] < 0  # a camera rolled clockwise sees what is above lean to the left
     assert up[1] < 0
 
