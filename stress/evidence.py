@@ -104,7 +104,7 @@ def make_evidence(worker: Worker, task: EvidenceTask) -> dict[str, Any]:
     """Return the gallery entry of one failure, its files written; what is there already is kept."""
     done = worker.folder.evidence / f"{task.identity}.json"
     failure = task.failure
-    origin = {
+    origin: dict[str, Any] = {
         "key": worker.job.key,
         "cell": failure.cell.label,
         "sample_id": failure.sample_id,
@@ -129,7 +129,8 @@ class _Evidence:
         self.clean = worker.variant(task.failure.index, clean, Cell(CLEAN, 0.0))
         self.shifted = worker.variant(task.failure.index, clean, task.failure.cell)
         self.said = worker.predict([self.clean.sample, self.shifted.sample])
-        self.box, self.region = task.failure.box, None
+        self.box = task.failure.box
+        self.region: NDArray[np.bool_] | None = None
         if worker.model.task == "segmentation":
             self._find_region()
 

@@ -48,7 +48,7 @@ class Failure:
 
 
 def candidates(task: Task, cell: Cell, clean: pa.Table, shifted: pa.Table, class_names: Sequence[str]) -> list[Failure]:
-    """Return the most telling failures of a cell that the clean cell does not have; both in the order of the samples."""
+    """Return the most telling failures of a cell that the clean cell does not have; rows of both in one order."""
     if task == "segmentation":
         found = _regions(cell, clean, shifted, class_names)
     else:

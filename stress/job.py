@@ -18,7 +18,7 @@ from stress.plan import Plan
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model by what names it (`zoo:detector`, `file.py:attr`, a path), or an instance, which stays in this process."""
+    """A model by name (`zoo:detector`, `file.py:attr`, a path), or an instance, which stays in this process."""
 
     spec: str | None = None
     instance: Any = None

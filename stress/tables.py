@@ -129,7 +129,7 @@ def _unfolded(table: pa.Table, name: str, frame: pa.Table) -> pa.Table:
     structs = lists.flatten()
     columns = {column: frame.column(column).take(parents) for column in frame.column_names}
     names = [field.name for field in structs.type]
-    columns |= {field: values for field, values in zip(names, structs.flatten(), strict=True)}
+    columns |= dict(zip(names, structs.flatten(), strict=True))
     return pa.table(columns)
 
 

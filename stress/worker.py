@@ -86,12 +86,17 @@ class Worker:
 
     @cached_property
     def scorer(self) -> Scorer:
+        self.check()
+        return scorer_for(self.model.task, self.classes, min_visibility=self.job.plan.min_visibility)
+
+    def check(self) -> None:
+        """Raise unless the data set has labels for the model's task and a class in common with it."""
         if self.model.task not in self.dataset.tasks:
             raise InputError(
                 f"model {self.model.name!r} does {self.model.task}, but data set {self.dataset.name!r} has labels for "
                 f"{' and '.join(self.dataset.tasks) or 'nothing'}"
             )
-        return scorer_for(self.model.task, self.classes, min_visibility=self.job.plan.min_visibility)
+        _ = self.classes
 
     @cached_property
     def shifts(self) -> Mapping[str, Shift[Any]]:
@@ -231,9 +236,9 @@ class Worker:
     def describe(self, _: int) -> Described:
         """Open data and model and say what they are; raises what is wrong with them."""
         dataset, model = self.dataset, self.model
-        _ = self.scorer  # raises where task and labels do not fit
-        module = getattr(model, "module", None)
-        parameters = int(sum(p.numel() for p in module.parameters())) if hasattr(module, "parameters") else None
+        self.check()
+        count = getattr(getattr(model, "module", None), "parameters", None)
+        parameters = None if count is None else int(sum(p.numel() for p in count()))
         return Described(
             model={
                 "name": model.name,

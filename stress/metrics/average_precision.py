@@ -76,7 +76,7 @@ def precision_recall(matches: ClassMatches, *, threshold: int = 0) -> NDArray[np
 
 @njit(cache=True)
 def _weighted_ap(hits, ignored, group, wanted, weights, recalls):  # type: ignore[no-untyped-def]  # numba infers
-    """Walk the finds once for each resample, all thresholds together; see `_one_ap` for a readable twin in the tests."""
+    """Walk the finds by falling score, once for each resample and threshold."""
     resamples, n = weights.shape[0], len(hits)
     out = np.full((resamples, N_THRESHOLDS), np.nan)
     recall, precision = np.empty(n + 1), np.empty(n + 1)

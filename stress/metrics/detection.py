@@ -65,7 +65,7 @@ class DetectionScorer:
             masks = match(truth, finds, self.n, by="segm")
         objects, counts, confusion = self._objects(sample, verdicts, rows, truth, finds, boxes)
         right, wrong, missed = (int(part) for part in counts.sum(axis=1))
-        quantities = {"found": right, "invented": wrong, "missed": missed}
+        quantities: dict[str, float] = {"found": right, "invented": wrong, "missed": missed}
         if right + wrong + missed:
             quantities["f1"] = 2 * right / (2 * right + wrong + missed)
         payload = {
@@ -77,7 +77,7 @@ class DetectionScorer:
         return Scored(quantities={k: float(v) for k, v in quantities.items()}, payload=payload, objects=objects)
 
     def _truth(self, sample: Sample, verdicts: Sequence[Verdict], *, masks: bool) -> tuple[NDArray[np.int64], Truth]:
-        """Return which rows of the annotations are evaluated, and them: what is not in the picture is an ignore region."""
+        """Return which rows of the annotations count, and them; what is not in the picture is an ignore region."""
         a = sample.annotations
         classes = self.classes.from_dataset[a.labels]
         boxes = a.boxes.astype(np.float64)
@@ -92,7 +92,7 @@ class DetectionScorer:
         visible = visible if a.visibility is None else a.visibility.astype(np.float64)
         hard = np.array([v.hard_to_see for v in verdicts], np.bool_).reshape(len(a))
         shapes = _object_masks(sample) if masks or a.masks is not None else None
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        areas: NDArray[np.float64] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         if a.masks is not None:
             areas = a.masks.sum(axis=(1, 2)).astype(np.float64)
         return rows, Truth(
@@ -160,9 +160,16 @@ class DetectionScorer:
         for d, outcome in of_finds.items():
             confusion[self.n, finds.classes[d]] += 1
             name = names[int(finds.classes[d])]
-            found = {"predicted_class": name, "score": float(finds.scores[d]), "iou": outcome.iou}
             objects.append(
-                ObjectRow(instance_id=0, class_name=name, box=_box(finds.boxes[d]), outcome=outcome.kind, **found)
+                ObjectRow(
+                    instance_id=0,
+                    class_name=name,
+                    box=_box(finds.boxes[d]),
+                    outcome=outcome.kind,
+                    predicted_class=name,
+                    score=float(finds.scores[d]),
+                    iou=outcome.iou,
+                )
             )
         return objects, counts, confusion
 
@@ -221,8 +228,8 @@ class _CellMatches:
         """Return the matches of one class in one variant."""
         parts = self.parts
         rows = np.flatnonzero((parts["variants"] == variant) & (parts["classes"] == c))
-        chosen = (parts[name][rows] for name in ("scores", "hits", "ignored"))
-        return ClassMatches.ordered(*chosen, self.group[rows], self.wanted[:, variant, c])
+        scores, hits, ignored = (parts[name][rows] for name in ("scores", "hits", "ignored"))
+        return ClassMatches.ordered(scores, hits, ignored, self.group[rows], self.wanted[:, variant, c])
 
 
 def _ap_figures(

@@ -81,7 +81,7 @@ def match(truth: Truth, finds: Finds, n_classes: int, *, by: str = "bbox") -> Ma
     geometry = _Geometry(truth, finds, by=by)
     wanted = np.zeros((len(VARIANTS), n_classes), np.int32)
     partner, shielded = np.full(len(finds.scores), -1, np.int64), np.zeros(len(finds.scores), np.bool_)
-    parts: list[tuple[NDArray[Any], ...]] = []
+    parts: list[list[NDArray[Any]]] = []
     for c in range(n_classes):
         gt = np.flatnonzero((truth.classes == c) | ((truth.classes < 0) & truth.ignore))
         dt = np.flatnonzero(finds.classes == c)
@@ -93,22 +93,25 @@ def match(truth: Truth, finds: Finds, n_classes: int, *, by: str = "bbox") -> Ma
             wanted[v, c] = outcome.wanted
             counts = outcome.ignored != _EVERY
             n = int(counts.sum())
-            labels = np.full(n, v, np.int8), np.full(n, c, np.int16), finds.scores[dt][counts].astype(np.float32)
-            parts.append((*labels, outcome.hits[counts], outcome.ignored[counts]))
+            scores = finds.scores[dt][counts].astype(np.float32)
+            parts.append(
+                [np.full(n, v, np.int8), np.full(n, c, np.int16), scores, outcome.hits[counts], outcome.ignored[counts]]
+            )
             if v == ALL:
                 partner[dt], shielded[dt] = outcome.partner, (outcome.ignored & 1).astype(np.bool_)
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else _EMPTY
-    return Matches(*columns, wanted=wanted, partner=partner, shielded=shielded)
+    columns: list[NDArray[Any]] = [np.concatenate(column) for column in zip(*(parts or [_EMPTY]), strict=True)]
+    variants, classes, scores, hits, ignored = columns
+    return Matches(variants, classes, scores, hits, ignored, wanted=wanted, partner=partner, shielded=shielded)
 
 
 _EVERY = np.uint16(2 ** len(IOU_THRESHOLDS) - 1)
 _BITS = (1 << np.arange(len(IOU_THRESHOLDS))).astype(np.uint16)
-_EMPTY = [np.zeros(0, t) for t in (np.int8, np.int16, np.float32, np.uint16, np.uint16)]
+_EMPTY: list[NDArray[Any]] = [np.zeros(0, t) for t in (np.int8, np.int16, np.float32, np.uint16, np.uint16)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
-    """One class and variant: hits and ignored (D,) bit sets, partner (D,) row at IoU 0.5, wanted = objects that count."""
+    """One class and variant: hits, ignored (D,) bit sets; partner (D,) row at IoU 0.5; wanted = objects that count."""
 
     hits: NDArray[np.uint16]
     ignored: NDArray[np.uint16]
@@ -121,13 +124,14 @@ class _Geometry:
 
     def __init__(self, truth: Truth, finds: Finds, *, by: str) -> None:
         self.truth, self.finds = truth, finds
+        self._regions: tuple[Any, Any]
         if by == "segm":
-            g, d = encode(truth.masks), encode(finds.masks)
-            self.find_areas = np.asarray(rle.area(d), np.float64) if d else np.zeros(0)
+            self._regions = encode(truth.masks), encode(finds.masks)
+            self.find_areas = np.asarray(rle.area(self._regions[1]), np.float64).reshape(-1)
         else:
-            g, d = to_xywh(truth.boxes), to_xywh(finds.boxes)
-            self.find_areas = d[:, 2] * d[:, 3]
-        self._regions = g, d
+            boxes = to_xywh(finds.boxes)
+            self._regions = to_xywh(truth.boxes), boxes
+            self.find_areas = boxes[:, 2] * boxes[:, 3]
         self._tables = {False: self._table(truth.ignore)}
 
     def overlaps(self, crowd: NDArray[np.bool_], *, valid: bool) -> NDArray[np.float64]:
@@ -185,7 +189,7 @@ def _found(key: np.int64, score: np.float64, area: np.float64) -> dict[str, Any]
     return {"id": int(key), "score": float(score), "area": float(area)}
 
 
-def to_xywh(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+def to_xywh(boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return (N, 4) corner and size of (N, 4) xyxy boxes."""
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

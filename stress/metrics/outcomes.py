@@ -8,6 +8,7 @@ explains nothing is invented.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Outcome:
     iou: float | None = None
 
 
-def iou_table(finds: NDArray[np.floating], truths: NDArray[np.floating]) -> NDArray[np.float64]:
+def iou_table(finds: NDArray[np.floating[Any]], truths: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return (D, N) plain IoU of xyxy boxes."""
     if len(finds) == 0 or len(truths) == 0:
         return np.zeros((len(finds), len(truths)))

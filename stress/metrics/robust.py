@@ -1,4 +1,4 @@
-"""Robustness of a grid: P on clean data, mPC, rPC = mPC / P (Michaelis et al. 2019) and mCE (Hendrycks and Dietterich 2019).
+"""Robustness of a grid: P on clean data, mPC and rPC = mPC / P (Michaelis et al. 2019), mCE (Hendrycks et al. 2019).
 
 mPC is the unweighted mean over a shift's severities, then over shifts; a family's is the mean over its shifts.
 """
@@ -6,6 +6,7 @@ mPC is the unweighted mean over a shift's severities, then over shifts; a family
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class Grid:
     def is_monotone(self, shift: str) -> bool:
         """Tell whether the score does not rise with severity."""
         values = [self.draws[Cell(shift, s)][0] for s in self.severities[shift]]
-        return all(b <= a + MONOTONE_TOLERANCE for a, b in zip(values, values[1:], strict=False))
+        return all(b <= a + MONOTONE_TOLERANCE for a, b in pairwise(values))
 
 
 def corruption_error(grid: Grid, reference: Mapping[Cell, float] | None = None) -> tuple[Draws, dict[str, Draws]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -94,9 +94,9 @@ class CellScores:
 class Scorer(Protocol):
     """Scores pictures one by one, then a cell as a whole from what it kept of each."""
 
-    task: Task
-    metrics: tuple[Metric, ...]  # the first is the headline
-    columns: Mapping[str, pa.DataType]
+    task: ClassVar[Task]
+    metrics: ClassVar[tuple[Metric, ...]]  # the first is the headline
+    columns: ClassVar[Mapping[str, pa.DataType]]
 
     def __init__(self, classes: ClassMap, *, min_visibility: float) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Segmentation: mIoU, Dice and pixel accuracy from confusion counts by torchmetrics, summed over the pictures of a cell.
+"""Segmentation: mIoU, Dice and pixel accuracy from confusion counts, summed over the pictures of a cell.
 
 Pixels whose true class is unknown or not evaluated are ignored; a class that only the model knows is a wrong answer.
 """

@@ -267,7 +267,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(stress.parts.pq, "write_table", full)
-    with pytest.raises(InputError, match="disk is full.*resume"):
+    with pytest.raises(InputError, match=r"disk is full.*resume"):
         go(tmp_path / "run")
     assert not list((tmp_path / "run").rglob(".tmp-*"))
     monkeypatch.undo()
@@ -293,7 +293,7 @@ def test_the_first_metric_of_the_plan_is_the_headline_and_an_unknown_one_an_erro
     summary = go(tmp_path / "run", plan={**PLAN, "metrics": ["ap50", "recall"]}).results.summary
     assert summary["headline"]["metric"] == "ap50"
     assert list(summary["metrics"]) == ["ap50", "recall"]
-    with pytest.raises(InputError, match="'mapp' is none of detection.*'map'"):
+    with pytest.raises(InputError, match=r"'mapp' is none of detection.*'map'"):
         go(tmp_path / "other", plan={**PLAN, "metrics": "mapp"})
 
 
@@ -319,7 +319,7 @@ def test_other_versions_and_strangers_are_not_read(tmp_path, finished):
         stress.read(tmp_path)
     summary = json.loads((finished / "results.json").read_text())
     (tmp_path / "results.json").write_text(json.dumps({**summary, "schema": "roadproof.results/9"}))
-    with pytest.raises(InputError, match="roadproof.results/9"):
+    with pytest.raises(InputError, match=r"roadproof\.results/9"):
         stress.read(tmp_path)
 
 

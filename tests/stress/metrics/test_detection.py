@@ -137,7 +137,8 @@ def test_box_ap_equals_the_library(seed):
     pictures = random_pictures(seed)
     cell, reference = our_cell(pictures), coco_eval(pictures).stats
     for metric, size, at in [
-        ("map", None, 0), ("ap50", None, 1), ("ap75", None, 2), ("map", "small", 3), ("map", "medium", 4), ("map", "large", 5),
+        ("map", None, 0), ("ap50", None, 1), ("ap75", None, 2),
+        ("map", "small", 3), ("map", "medium", 4), ("map", "large", 5),
     ]:  # fmt: skip
         ours = value(cell, metric, size=size)
         assert ours == pytest.approx(reference[at], abs=1e-12) or (np.isnan(ours) and reference[at] == -1)
@@ -245,7 +246,7 @@ def test_outcomes_name_what_happened():
         [[0, 0, 50, 50], [60, 0, 110, 50], [145, 0, 195, 50], [0, 200, 50, 250], [1, 1, 50, 50]], np.float32
     )
     prediction = Predictions(
-        boxes=finds,
+        boxes=np.array(finds, np.float32),
         labels=np.array([0, 1, 1, 2, 0]),
         scores=np.array([0.9, 0.8, 0.7, 0.95, 0.6], np.float32),
     )
