@@ -10,27 +10,19 @@ from numpy.typing import NDArray
 
 from scenes.town import noise
 from scenes.town.mesh import Surface
-from scenes.town.soup import Float, Ground, linear
-
-LEVELS = 6
+from scenes.town.soup import LEVELS, Float, Ground, Pyramid, linear
 
 
 class Textures:
-    """Images (h, w, 3) uint8 sRGB with their halved versions, sampled bilinearly in linear light."""
+    """Textures in linear light with their halved versions, sampled bilinearly."""
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]]) -> None:
-        flat: list[Float] = []
-        shapes = np.ones((max(len(images), 1), LEVELS, 3), np.int64)  # start, height, width
-        start = 0
-        for k, image in enumerate(images):
-            level = _decode(image)
-            for m in range(LEVELS):
-                shapes[k, m] = (start, *level.shape[:2])
-                flat.append(level.reshape(-1, 3))
-                start += len(flat[-1])
-                level = _halve(level)
+    def __init__(self, pyramids: Sequence[Pyramid]) -> None:
+        shapes = np.array([[level.shape[:2] for level in p] for p in pyramids], np.int64).reshape(-1, LEVELS, 2)
+        sizes = shapes.prod(axis=2).ravel()
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes
+        self._shapes = np.concatenate([starts.reshape(-1, LEVELS, 1), shapes], axis=2)  # start, height, width
+        flat = [level.reshape(-1, 3) for p in pyramids for level in p]
         self._flat = np.concatenate(flat) if flat else np.zeros((1, 3), np.float32)
-        self._shapes = shapes
 
     def sample(self, index: NDArray[np.int32], uv: Float, footprint: Float) -> Float:
         """Return linear RGB (R, 3) at uv (R, 2); footprint: (R,) of a pixel in texture widths."""
@@ -45,18 +37,6 @@ class Textures:
         top = self._flat[start + y0 * width + x0] * (1 - fx) + self._flat[start + y0 * width + x1] * fx
         bottom = self._flat[start + y1 * width + x0] * (1 - fx) + self._flat[start + y1 * width + x1] * fx
         return (top * (1 - fy) + bottom * fy).astype(np.float32)
-
-
-def _decode(image: NDArray[np.uint8]) -> Float:
-    x = image.astype(np.float32) / np.float32(255)
-    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** np.float32(2.4)).astype(np.float32)
-
-
-def _halve(image: Float) -> Float:
-    h, w = max(image.shape[0] // 2, 1), max(image.shape[1] // 2, 1)
-    rows = image[: 2 * h].reshape(h, -1, *image.shape[1:]).mean(axis=1) if image.shape[0] > 1 else image
-    halved: Float = rows[:, : 2 * w].reshape(h, w, -1, 3).mean(axis=2) if image.shape[1] > 1 else rows
-    return halved
 
 
 @dataclass(frozen=True, eq=False)

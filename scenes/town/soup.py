@@ -110,6 +110,26 @@ def corner_normals(mesh: Mesh) -> Float:
     return corners
 
 
+LEVELS = 6  # of a texture, each half the size of the one before
+Pyramid = tuple[Float, ...]  # LEVELS images (h, w, 3) linear RGB
+
+
+def pyramid(image: NDArray[np.uint8]) -> Pyramid:
+    """Return a texture (h, w, 3) sRGB and its halved versions."""
+    x = image.astype(np.float32) / np.float32(255)
+    levels = [np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** np.float32(2.4)).astype(np.float32)]
+    while len(levels) < LEVELS:
+        levels.append(_halve(levels[-1]))
+    return tuple(levels)
+
+
+def _halve(image: Float) -> Float:
+    h, w = max(image.shape[0] // 2, 1), max(image.shape[1] // 2, 1)
+    rows = image[: 2 * h].reshape(h, -1, *image.shape[1:]).mean(axis=1) if image.shape[0] > 1 else image
+    halved: Float = rows[:, : 2 * w].reshape(h, w, -1, 3).mean(axis=2) if image.shape[1] > 1 else rows
+    return halved
+
+
 @dataclass(frozen=True, eq=False)
 class Body:
     """A mesh made ready for placing: triangles and corner normals in the object frame."""
@@ -121,6 +141,11 @@ class Body:
     @classmethod
     def of(cls, mesh: Mesh) -> Body:
         return cls(mesh=mesh, tri=mesh.vertices[mesh.faces].astype(np.float32), normal=corner_normals(mesh))
+
+    @cached_property
+    def pyramids(self) -> tuple[Pyramid, ...]:
+        """Its textures, ready to be sampled."""
+        return tuple(pyramid(image) for image in self.mesh.textures)
 
     @cached_property
     def extent(self) -> dict[int, tuple[Float, Float]]:

@@ -48,16 +48,16 @@ def semantic_map(hits: Hits, soup: Soup, camera: Camera) -> NDArray[np.uint8]:
     return classes.reshape(camera.height, camera.width)
 
 
-def annotate(things: Sequence[Thing], instances: NDArray[np.int32], semantic: NDArray[np.uint8], camera: Camera) -> (
-    Annotations
-):
+def annotate(
+    things: Sequence[Thing], instances: NDArray[np.int32], semantic: NDArray[np.uint8], depth: Float, camera: Camera
+) -> Annotations:
     """Return the annotations of all things of which a pixel is visible, by instance id."""
     pixels = np.bincount(instances.ravel(), minlength=max((t.id for t in things), default=0) + 1)
     seen = [t for t in sorted(things, key=lambda t: t.id) if pixels[t.id]]
     ids = np.array([t.id for t in seen], np.int32)
     masks = instances[None] == ids[:, None, None]
     boxes = np.array([_around(mask) for mask in masks], np.float32).reshape(-1, 4)
-    whole = [_whole(t, camera) for t in seen]
+    whole = [_whole(t, instances, depth, camera) for t in seen]
     alone = np.array([w[0] for w in whole], np.float32)
     amodal = np.array([w[1] for w in whole], np.float32).reshape(-1, 4)
     labels = np.array([t.label for t in seen], np.int64)
@@ -87,20 +87,29 @@ def _around(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _whole(thing: Thing, camera: Camera) -> tuple[int, tuple[float, float, float, float]]:
+def _whole(
+    thing: Thing, instances: NDArray[np.int32], depth: Float, camera: Camera
+) -> tuple[int, tuple[float, float, float, float]]:
     """Return how many pixels of the frame the thing alone would cover, and its amodal box.
 
     Inside the frame the box follows the pixels, so that it equals the modal one where nothing is in front; beyond
     the frame it follows the projected outline.
     """
     tri = thing.triangles()
-    x1, y1, x2, y2 = _outline(tri, camera)
+    local = tri.reshape(-1, 3) @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
+    x1, y1, x2, y2 = _outline(local.reshape(-1, 3, 3), camera)
     left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
     right, bottom = min(int(np.ceil(x2)), camera.width), min(int(np.ceil(y2)), camera.height)
-    rows, columns = np.mgrid[top:bottom, left:right]
-    rays = directions(camera, columns.ravel() + 0.5, rows.ravel() + 0.5)
-    origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
-    covered = (Tracer(tri).first(origins, rays).face >= 0).reshape(rows.shape)
+    window = (slice(top, bottom), slice(left, right))
+    covered = instances[window] == thing.id
+    in_front = ~covered & (depth[window] < local[:, 2].max())  # what lies behind the thing cannot hide it
+    rows, columns = np.nonzero(in_front)
+    if len(rows):
+        rays = directions(camera, columns + (left + 0.5), rows + (top + 0.5))
+        origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
+        near = _around(in_front)
+        part = _within(local.reshape(-1, 3, 3), camera, (left + near[0], top + near[1], left + near[2], top + near[3]))
+        covered[in_front] = Tracer(tri[part]).first(origins, rays).face >= 0
     if not covered.any():
         return 0, (x1, y1, x2, y2)
     a, b, c, d = _around(covered)
@@ -113,15 +122,23 @@ def _whole(thing: Thing, camera: Camera) -> tuple[int, tuple[float, float, float
     return int(covered.sum()), box
 
 
-def _outline(tri: Float, camera: Camera) -> tuple[float, float, float, float]:
-    """Return the box around the projected triangles, cut at the near plane."""
-    local = tri.reshape(-1, 3) @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
-    z = local[:, 2]
+def _within(local: NDArray[np.float64], camera: Camera, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Return (F,) True for triangles (F, 3, 3) in the camera frame that may touch a box of the picture."""
+    z = np.maximum(local[..., 2], NEAR_M)
+    pixels = (local @ camera.K.T)[..., :2] / z[..., None]
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    touches = (low < np.array(box[2:]) + 1).all(axis=1) & (high > np.array(box[:2]) - 1).all(axis=1)
+    kept: NDArray[np.bool_] = touches | (local[..., 2] < NEAR_M).any(axis=1)
+    return kept
+
+
+def _outline(local: NDArray[np.float64], camera: Camera) -> tuple[float, float, float, float]:
+    """Return the box around triangles (F, 3, 3) in the camera frame when projected, cut at the near plane."""
+    z = local[..., 2]
     points = [local[z >= NEAR_M]]
     if (z < NEAR_M).any():
-        corners = local.reshape(-1, 3, 3)
         for k in range(3):
-            a, b = corners[:, k], corners[:, (k + 1) % 3]
+            a, b = local[:, k], local[:, (k + 1) % 3]
             cut = (a[:, 2] >= NEAR_M) != (b[:, 2] >= NEAR_M)
             a, b = a[cut], b[cut]
             share = (NEAR_M - a[:, 2:]) / (b[:, 2:] - a[:, 2:])

@@ -24,7 +24,7 @@ from scenes.town.light import Weather
 from scenes.town.materials import Textures
 from scenes.town.mesh import Mesh, Part
 from scenes.town.render import Stage, render
-from scenes.town.soup import Body, Soup, concatenate, place
+from scenes.town.soup import Body, Pyramid, Soup, concatenate, place
 from scenes.town.streets import Path, build_streets, plan_streets
 from scenes.town.tracer import Layers, Tracer
 from scenes.town.truth import Thing, annotate, depth_map, instance_map, semantic_map
@@ -42,7 +42,7 @@ class World:
     rest: Soup  # objects that do not move
     rest_tracer: Tracer
     resting: frozenset[int]  # their ids
-    textures: tuple[NDArray[np.uint8], ...]  # of the static soup, then of those at rest
+    textures: tuple[Pyramid, ...]  # of the static soup, then of those at rest
     static_textures: int
     actors: tuple[Actor, ...]
     weather: Weather
@@ -64,12 +64,12 @@ def build_world(seed: int) -> World:
     cast.signs()
     cast.furnish()
     line_streets(quads, cast, plan, Rng(seed, "blocks"))
-    textures: list[NDArray[np.uint8]] = []
+    textures: list[Pyramid] = []
     soups = [quads.soup()]
     for body, to_world, kind in cast.furniture:
         classes = (main_class(kind), second_class(kind))
         soups.append(place(body, to_world, semantic=classes, ids=(0, 0), texture_start=len(textures)))
-        textures.extend(body.mesh.textures)
+        textures.extend(body.pyramids)
     static = concatenate(soups)
     static_textures = len(textures)
     resting = [Placed.of(a, 0.0) for a in cast.actors if a.motion.speed == 0]
@@ -148,12 +148,13 @@ class Town:
         stage, things = _stage(world, objects, editor.weather)
         frame = render(stage, camera)
         instances = instance_map(frame.hits, stage.soup, camera)
+        depth = depth_map(frame.hits, camera)
         semantic = semantic_map(frame.hits, stage.soup, camera)
         return Sample(
             sample_id=sample_id or f"town/{self.seed}/{self.frame:03d}",
             image=frame.image,
-            annotations=annotate(things, instances, semantic, camera),
-            depth=depth_map(frame.hits, camera),
+            annotations=annotate(things, instances, semantic, depth, camera),
+            depth=depth,
             instances=instances,
             camera=camera,
             timestamp_s=self.time_s,
@@ -206,11 +207,10 @@ def _stage(world: World, objects: Sequence[Placed], weather: Weather) -> tuple[S
     return stage, [thing for o in objects for thing in _things(o)]
 
 
-def _placed_soup(objects: Sequence[Placed], textures: list[NDArray[np.uint8]]) -> Soup:
+def _placed_soup(objects: Sequence[Placed], textures: list[Pyramid]) -> Soup:
     """Return the triangles of objects in the world; their textures are appended to the list."""
     soups = []
     for thing in objects:
-        mesh = thing.body.mesh
         soups.append(
             place(
                 thing.body,
@@ -221,7 +221,7 @@ def _placed_soup(objects: Sequence[Placed], textures: list[NDArray[np.uint8]]) -
                 color=thing.color,
             )
         )
-        textures.extend(mesh.textures)
+        textures.extend(thing.body.pyramids)
     return concatenate(soups)
 
 
