@@ -289,10 +289,11 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def checked_id(sample: Sample, seen: set[str]) -> str:
-    """Return the id of a sample to write; it must be a new relative path that stays below the folder."""
+    """Return the id of a sample to write; it must be a new relative path below the folder, with no hidden part."""
     sample_id = sample.sample_id
     path = PurePosixPath(sample_id)
-    if not sample_id or path.is_absolute() or ".." in path.parts or path.as_posix() != sample_id:
+    hidden = not path.parts or any(part.startswith(".") for part in path.parts)  # ".." is one of them
+    if hidden or path.is_absolute() or path.as_posix() != sample_id:
         raise InputError(f"sample {sample_id!r}: sample_id: expected a relative POSIX path, got {sample_id!r}")
     if sample_id in seen:
         raise InputError(f"sample {sample_id!r}: written twice: sample ids must be unique in a data set")

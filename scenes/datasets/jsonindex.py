@@ -47,7 +47,7 @@ class JsonFile:
             raise InputError(f"{path}: expected JSON without a byte order mark; save it as plain UTF-8")
 
     def walk(self) -> Iterator[Piece]:
-        """Yield every element of the top array; or of the top object every value, arrays as None and then their elements."""
+        """Yield each element of the top array; or each value of the top object, arrays as None, then their elements."""
         position = self._skip(0)
         opening = self._text[position : position + 1]
         if opening == "[":

@@ -72,7 +72,9 @@ def _load_all() -> None:
 def formats() -> Mapping[str, type[Any]]:
     """Return every registered format by name, our own first."""
     _load_all()
-    return dict(_FORMATS)
+    own = [f"{__package__}.{module}" for module in OWN]
+    place = {name: own.index(c.__module__) if c.__module__ in own else len(own) for name, c in _FORMATS.items()}
+    return dict(sorted(_FORMATS.items(), key=lambda item: place[item[0]]))
 
 
 def resolve_format(name: str) -> type[Any]:

@@ -193,7 +193,7 @@ def test_a_bad_annotation_makes_its_sample_bad(tmp_path: Path, change: dict[str,
 def test_a_wrong_size_is_named(tmp_path: Path) -> None:
     make(tmp_path, [_annotation()])
     write_png(tmp_path / "images" / "a.png", np.zeros((5, 5, 3), np.uint8))
-    with pytest.raises(InputError, match="image 'a.png': the file says 10x8, the picture is 5x5"):
+    with pytest.raises(InputError, match=r"image 'a\.png': the file says 10x8, the picture is 5x5"):
         open_dataset(tmp_path)["a"]
 
 
