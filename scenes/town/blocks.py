@@ -52,9 +52,9 @@ def _block(quads: Quads, cast: Cast, street: Street, side: int, low: float, high
             first = True
 
 
-def _frontage(street: Street, side: int, s: float, width: float, setback: float) -> tuple[
-    NDArray[np.float64], NDArray[np.float64]
-]:
+def _frontage(
+    street: Street, side: int, s: float, width: float, setback: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the front left corner (2,) and direction along the front (2,) of a plot, seen from the street."""
     d = side * (street.outer_m + setback)
     a, b = street.path.at(np.array([s, s + width]), np.array([d, d]))
@@ -68,9 +68,7 @@ def _frontage(street: Street, side: int, s: float, width: float, setback: float)
     return start, along
 
 
-def _row_house(
-    quads: Quads, street: Street, side: int, s: float, high: float, rng: Rng, *, start: bool
-) -> float:
+def _row_house(quads: Quads, street: Street, side: int, s: float, high: float, rng: Rng, *, start: bool) -> float:
     office = rng.uniform() < 0.22
     width = min(rng.uniform(14.0, 24.0) if office else rng.uniform(7.5, 15.0), high - s)
     if width < 5.5:
@@ -97,7 +95,8 @@ def _garden_house(quads: Quads, cast: Cast, street: Street, side: int, s: float,
     building(quads, rng, corner, along, width, rng.uniform(8.0, 10.0), draw_style(rng, kind="house"))
     _border(quads, street, side, s + 0.3, s + plot - 0.3, rng)
     for _ in range(rng.integer(1, 4)):
-        spot = street.path.at(s + rng.uniform(0.5, plot - 0.5), side * (street.outer_m + rng.uniform(1.2, setback - 0.8)))
+        along_street, behind = s + rng.uniform(0.5, plot - 0.5), rng.uniform(1.2, setback - 0.8)
+        spot = street.path.at(along_street, side * (street.outer_m + behind))
         cast.tree(spot, rng.choice(("bush", "bush", "tree_round", "tree_conifer")), rng.uniform(0.45, 0.8))
     return s + plot
 
@@ -142,8 +141,16 @@ def _border(quads: Quads, street: Street, side: int, low: float, high: float, rn
         _bar(quads, street, rails, (d - 0.03, d + 0.03), (z0, z0 + 0.07), color, surface, FENCE)
 
 
-def _bar(quads: Quads, street: Street, s: NDArray[np.float64], d: tuple[float, float], z: tuple[float, float],
-         color: tuple[float, ...], surface: int, semantic: int) -> None:
+def _bar(
+    quads: Quads,
+    street: Street,
+    s: NDArray[np.float64],
+    d: tuple[float, float],
+    z: tuple[float, float],
+    color: tuple[float, float, float],
+    surface: int,
+    semantic: int,
+) -> None:
     """A bar of rectangular section along the street."""
     z = (z[0] + KERB_HEIGHT_M, z[1] + KERB_HEIGHT_M)
     ring = [(d[0], z[0]), (d[0], z[1]), (d[1], z[1]), (d[1], z[0])]

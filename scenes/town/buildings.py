@@ -16,11 +16,28 @@ from scenes.town.streets import KERB_HEIGHT_M
 
 BUILDING = INDEX["building"]
 Vec = NDArray[np.float64]
+Color = tuple[float, float, float]
 
-PLASTER = [linear(c) for c in (
-    "#e8d9b8", "#d9b382", "#c98f6b", "#e6cfc0", "#b9c4a6", "#a9bccb", "#d8d2c6", "#f0e6d2",
-    "#c4765a", "#e3c46f", "#93a7b5", "#ead0d0", "#8fa58c", "#d49a7c", "#cdbfae",
-)]
+PLASTER = [
+    linear(c)
+    for c in (
+        "#e8d9b8",
+        "#d9b382",
+        "#c98f6b",
+        "#e6cfc0",
+        "#b9c4a6",
+        "#a9bccb",
+        "#d8d2c6",
+        "#f0e6d2",
+        "#c4765a",
+        "#e3c46f",
+        "#93a7b5",
+        "#ead0d0",
+        "#8fa58c",
+        "#d49a7c",
+        "#cdbfae",
+    )
+]
 BRICKS = [linear(c) for c in ("#a5583f", "#8c4a38", "#b9734f", "#7d5244", "#c08a62")]
 ROOFS = [linear(c) for c in ("#9c4a34", "#7b3f31", "#5b5a5e", "#6d5547", "#484c55")]
 TRIM = [linear(c) for c in ("#f4f1ea", "#e5e0d6", "#d5cfc4", "#6b6058")]
@@ -33,10 +50,10 @@ CURTAINS = [linear(c) for c in ("#d8d0c0", "#c9b59a", "#e6e2da", "#a9a39a")]
 class Style:
     """What all storeys of one building share. Lengths in metres."""
 
-    wall: tuple[float, float, float]
+    wall: Color
     surface: int
-    trim: tuple[float, float, float]
-    frame: tuple[float, float, float]
+    trim: Color
+    frame: Color
     floors: int
     floor_m: float
     ground_m: float
@@ -44,7 +61,7 @@ class Style:
     window: tuple[float, float]  # share of a cell's width, and of a storey's height
     shop: bool
     roof: str  # flat | pitched
-    roof_color: tuple[float, float, float]
+    roof_color: Color
     bands: bool
     balconies: bool
 
@@ -79,6 +96,10 @@ def draw_style(rng: Rng, *, kind: str) -> Style:
     )
 
 
+def _dim(color: Color, factor: float) -> Color:
+    return (color[0] * factor, color[1] * factor, color[2] * factor)
+
+
 @dataclass(frozen=True, eq=False)
 class Wall:
     """A vertical plane: origin (3,), unit vector along it, unit normal out of the building."""
@@ -98,8 +119,15 @@ class Wall:
 
 
 def building(
-    quads: Quads, rng: Rng, corner: Vec, along: Vec, width: float, depth: float, style: Style,
-    *, windows: tuple[bool, bool, bool, bool] = (True, True, False, True),
+    quads: Quads,
+    rng: Rng,
+    corner: Vec,
+    along: Vec,
+    width: float,
+    depth: float,
+    style: Style,
+    *,
+    windows: tuple[bool, bool, bool, bool] = (True, True, False, True),
 ) -> float:
     """Add a block and return its height.
 
@@ -143,13 +171,22 @@ def facade(quads: Quads, rng: Rng, wall: Wall, style: Style, *, front: bool, pla
         for k in range(style.floors - 1):
             z = style.ground_m + k * style.floor_m
             _box(quads, wall, (0.0, wall.width), (z - 0.1, z + 0.08), 0.07, style.trim)
-    _box(quads, wall, (0.0, wall.width), (0.0, 0.45), 0.05, tuple(0.62 * c for c in style.wall))
+    _box(quads, wall, (0.0, wall.width), (0.0, 0.45), 0.05, _dim(style.wall, 0.62))
     _box(quads, wall, (-0.1, wall.width + 0.1), (top - 0.28, top + 0.02), 0.22, style.trim)
 
 
 def _storeys(
-    quads: Quads, rng: Rng, wall: Wall, style: Style, cell: float, columns: int, base: float, height: float,
-    count: int, *, door: bool,
+    quads: Quads,
+    rng: Rng,
+    wall: Wall,
+    style: Style,
+    cell: float,
+    columns: int,
+    base: float,
+    height: float,
+    count: int,
+    *,
+    door: bool,
 ) -> None:
     """Add `count` equal storeys of windows; in the first, a door takes the place of one window."""
     w, h = style.window[0] * cell, style.window[1] * height
@@ -173,14 +210,28 @@ def _storeys(
     if is_door.any():
         at = np.flatnonzero(is_door)[0]
         _panel(quads, wall, (left[at], right[at]), (sill[at], head[at]), -0.14, rng.choice(DOORS), Surface.MATTE)
-        _panel(quads, wall, (left[at] + 0.2, right[at] - 0.2), (head[at] - 0.75, head[at] - 0.2), -0.13,
-               (0.03, 0.035, 0.04), Ground.WINDOW)
+        _panel(
+            quads,
+            wall,
+            (left[at] + 0.2, right[at] - 0.2),
+            (head[at] - 0.75, head[at] - 0.2),
+            -0.13,
+            (0.03, 0.035, 0.04),
+            Ground.WINDOW,
+        )
     if style.balconies and base > 0:
         _balconies(quads, rng, wall, style, x0, z0, cell)
 
 
-def _around(quads: Quads, wall: Wall, style: Style, x: tuple[Vec, Vec], z: tuple[Vec, Vec], hole_x: tuple[Vec, Vec],
-            hole_z: tuple[Vec, Vec]) -> None:
+def _around(
+    quads: Quads,
+    wall: Wall,
+    style: Style,
+    x: tuple[Vec, Vec],
+    z: tuple[Vec, Vec],
+    hole_x: tuple[Vec, Vec],
+    hole_z: tuple[Vec, Vec],
+) -> None:
     """The wall of each cell left, right, below and above its opening."""
     for xs, zs in (
         ((x[0], hole_x[0]), z),
@@ -191,8 +242,15 @@ def _around(quads: Quads, wall: Wall, style: Style, x: tuple[Vec, Vec], z: tuple
         _panel(quads, wall, xs, zs, 0.0, style.wall, style.surface)
 
 
-def _panel(quads: Quads, wall: Wall, x: tuple[Vec | float, Vec | float], z: tuple[Vec | float, Vec | float],
-           out: float, color: Vec | tuple[float, ...], surface: int) -> None:
+def _panel(
+    quads: Quads,
+    wall: Wall,
+    x: tuple[Vec | float, Vec | float],
+    z: tuple[Vec | float, Vec | float],
+    out: float,
+    color: Vec | Color,
+    surface: int,
+) -> None:
     n = max(np.size(v) for v in (*x, *z))
     xs, zs = np.empty((n, 4)), np.empty((n, 4))
     xs[:, 0] = xs[:, 3] = x[0]
@@ -204,10 +262,13 @@ def _panel(quads: Quads, wall: Wall, x: tuple[Vec | float, Vec | float], z: tupl
     quads.add(wall.at(xs, zs, out), color, surface, BUILDING, uv)
 
 
-def _reveals(quads: Quads, wall: Wall, x: tuple[Vec, Vec], z: tuple[Vec, Vec], depth: float, color: tuple[float, ...]) -> None:
+def _reveals(quads: Quads, wall: Wall, x: tuple[Vec, Vec], z: tuple[Vec, Vec], depth: float, color: Color) -> None:
     """The four faces between the wall and what is set back in it."""
     for xs, zs in (
-        ((x[0], x[0]), z), ((x[1], x[1]), z), (x, (z[0], z[0])), (x, (z[1], z[1])),
+        ((x[0], x[0]), z),
+        ((x[1], x[1]), z),
+        (x, (z[0], z[0])),
+        (x, (z[1], z[1])),
     ):
         front = wall.at(np.stack(xs, -1), np.stack(zs, -1), 0.0)
         back = wall.at(np.stack(xs, -1), np.stack(zs, -1), -depth)
@@ -227,11 +288,14 @@ def _glazing(quads: Quads, rng: Rng, wall: Wall, style: Style, left: Vec, right:
     if curtain.any():
         color = np.array(rng.choice(CURTAINS)) * (0.35 + 0.3 * rng.uniforms(int(curtain.sum()), 1))
         low = head - (head - sill) * np.clip(drawn * 2.4, 0.2, 1.0)
-        _panel(quads, wall, (left[curtain], right[curtain]), (low[curtain], head[curtain]), -0.155, color, Ground.WINDOW)
+        drawn_x, drawn_z = (left[curtain], right[curtain]), (low[curtain], head[curtain])
+        _panel(quads, wall, drawn_x, drawn_z, -0.155, color, Ground.WINDOW)
     edge = 0.06
     bars = [
-        ((left, left + edge), (sill, head)), ((right - edge, right), (sill, head)),
-        ((left, right), (sill, sill + edge)), ((left, right), (head - edge, head)),
+        ((left, left + edge), (sill, head)),
+        ((right - edge, right), (sill, head)),
+        ((left, right), (sill, sill + edge)),
+        ((left, right), (head - edge, head)),
     ]
     middle = (left + right) / 2
     if style.window[0] < 0.6:
@@ -245,8 +309,15 @@ def _glazing(quads: Quads, rng: Rng, wall: Wall, style: Style, left: Vec, right:
         quads.add(np.stack([a[:, 0], a[:, 1], b[:, 1], b[:, 0]], axis=1), style.trim, Surface.MATTE, BUILDING)
 
 
-def _box(quads: Quads, wall: Wall, x: tuple[float, float], z: tuple[float, float], out: float, color: tuple[float, ...],
-         surface: int = Surface.MATTE) -> None:
+def _box(
+    quads: Quads,
+    wall: Wall,
+    x: tuple[float, float],
+    z: tuple[float, float],
+    out: float,
+    color: Color,
+    surface: int = Surface.MATTE,
+) -> None:
     """A bar that stands out of the wall."""
     _panel(quads, wall, x, z, out, color, surface)
     near, far = (wall.at(np.array([x[0], x[1], x[1], x[0]]), np.array([z[0], z[0], z[1], z[1]]), o) for o in (0.0, out))
@@ -260,7 +331,7 @@ def _shops(quads: Quads, rng: Rng, wall: Wall, style: Style) -> None:
     count = max(1, round(wall.width / rng.uniform(4.5, 7.0)))
     bay = wall.width / count
     high = style.ground_m
-    base = tuple(0.55 * c for c in style.wall) if rng.uniform() < 0.5 else style.trim
+    base = _dim(style.wall, 0.55) if rng.uniform() < 0.5 else style.trim
     for k in range(count):
         x = k * bay
         board = rng.choice(SIGNS)
@@ -269,7 +340,7 @@ def _shops(quads: Quads, rng: Rng, wall: Wall, style: Style) -> None:
         cell = (np.array([x]), np.array([x + bay])), (np.array([0.0]), np.array([high]))
         shop = Style(**{**style.__dict__, "wall": base, "surface": Surface.MATTE})
         _around(quads, wall, shop, cell[0], cell[1], (left, right), (sill, head))
-        _reveals(quads, wall, (left, right), (sill, head), 0.25, tuple(0.7 * c for c in base))
+        _reveals(quads, wall, (left, right), (sill, head), 0.25, _dim(base, 0.7))
         glow = np.array([0.10, 0.085, 0.06]) * rng.uniform(0.5, 1.6)
         _panel(quads, wall, (left, right), (sill, head), -0.25, glow, Ground.WINDOW)
         door = x + 0.5 if rng.uniform() < 0.5 else x + bay - 1.5
@@ -286,7 +357,7 @@ def _shops(quads: Quads, rng: Rng, wall: Wall, style: Style) -> None:
             _awning(quads, wall, (x + 0.3, x + bay - 0.3), high - 0.9, rng.choice(SIGNS))
 
 
-def _awning(quads: Quads, wall: Wall, x: tuple[float, float], z: float, color: tuple[float, ...]) -> None:
+def _awning(quads: Quads, wall: Wall, x: tuple[float, float], z: float, color: Color) -> None:
     stripes = np.linspace(x[0], x[1], max(4, int((x[1] - x[0]) / 0.4)))
     a, b = stripes[:-1], stripes[1:]
     tint = np.where((np.arange(len(a)) % 2 == 0)[:, None], np.array(color), np.array([0.8, 0.78, 0.72]))
@@ -300,7 +371,7 @@ def _awning(quads: Quads, wall: Wall, x: tuple[float, float], z: float, color: t
 def _balconies(quads: Quads, rng: Rng, wall: Wall, style: Style, x0: Vec, z0: Vec, cell: float) -> None:
     """A slab and railing before some of the windows."""
     has = rng.uniforms(len(x0)) < 0.45
-    rail = tuple(0.25 * c for c in style.trim)
+    rail = _dim(style.trim, 0.25)
     offsets = np.arange(0.15, cell - 0.14, 0.22)
     for x, z in zip(x0[has], z0[has], strict=True):
         span = (float(x) + 0.15, float(x) + cell - 0.15)
@@ -310,21 +381,35 @@ def _balconies(quads: Quads, rng: Rng, wall: Wall, style: Style, x0: Vec, z0: Ve
         _panel(quads, wall, span, (float(z) + 1.08, float(z) + 1.15), 0.94, rail, Surface.METAL)
 
 
-def _flat_roof(quads: Quads, base: Vec, u: Vec, v: Vec, width: float, depth: float, height: float, style: Style) -> None:
+def _flat_roof(
+    quads: Quads, base: Vec, u: Vec, v: Vec, width: float, depth: float, height: float, style: Style
+) -> None:
     up = np.array([0, 0, 1.0])
     p = 0.22
-    corners = np.array([base - p * u - p * v, base + (width + p) * u - p * v, base + (width + p) * u + (depth + p) * v,
-                        base - p * u + (depth + p) * v]) + up * (height + 0.02)
+    corners = np.array(
+        [
+            base - p * u - p * v,
+            base + (width + p) * u - p * v,
+            base + (width + p) * u + (depth + p) * v,
+            base - p * u + (depth + p) * v,
+        ]
+    ) + up * (height + 0.02)
     quads.add(corners, style.trim, Surface.MATTE, BUILDING)
     inner = np.array([base, base + width * u, base + width * u + depth * v, base + depth * v]) + up * height
     for k in range(4):
         a, b = inner[k], inner[(k + 1) % 4]
-        quads.add(np.array([a, b, b + up * 0.6, a + up * 0.6]), style.wall, style.surface, BUILDING,
-                  np.array([[0, 0], [width, 0], [width, 0.6], [0, 0.6]]))
+        quads.add(
+            np.array([a, b, b + up * 0.6, a + up * 0.6]),
+            style.wall,
+            style.surface,
+            BUILDING,
+            np.array([[0, 0], [width, 0], [width, 0.6], [0, 0.6]]),
+        )
 
 
-def _pitched_roof(quads: Quads, base: Vec, u: Vec, v: Vec, width: float, depth: float, height: float, style: Style,
-                  rng: Rng) -> None:
+def _pitched_roof(
+    quads: Quads, base: Vec, u: Vec, v: Vec, width: float, depth: float, height: float, style: Style, rng: Rng
+) -> None:
     """A gable roof with the ridge along the street, or across it."""
     up = np.array([0, 0, 1.0])
     over = 0.45
@@ -346,10 +431,12 @@ def _pitched_roof(quads: Quads, base: Vec, u: Vec, v: Vec, width: float, depth: 
     for e in (0.0, la):
         foot = eave + a * e
         gable = np.array([foot, foot + b * lb, foot + b * (lb / 2) + up * rise, foot + b * (lb / 2) + up * rise])
-        quads.add(gable, style.wall, style.surface, BUILDING, np.array([[0, 0], [lb, 0], [lb / 2, rise], [lb / 2, rise]]))
+        uv = np.array([[0, 0], [lb, 0], [lb / 2, rise], [lb / 2, rise]])
+        quads.add(gable, style.wall, style.surface, BUILDING, uv)
     if rng.uniform() < 0.7:
         spot = eave + a * (la * rng.uniform(0.2, 0.8)) + b * (lb / 2 + 0.6)
         for d1, d2 in ((u, v), (v, -u), (-u, -v), (-v, u)):
             c = spot + 0.3 * d2
-            face = np.array([c - 0.3 * d1, c + 0.3 * d1, c + 0.3 * d1 + up * (rise + 0.9), c - 0.3 * d1 + up * (rise + 0.9)])
+            a1, b1, top = c - 0.3 * d1, c + 0.3 * d1, up * (rise + 0.9)
+            face = np.array([a1, b1, b1 + top, a1 + top])
             quads.add(face, linear("#8c4a38"), Ground.BRICK, BUILDING, np.array([[0, 0], [0.6, 0], [0.6, 3], [0, 3]]))

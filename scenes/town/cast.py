@@ -16,7 +16,8 @@ from scenes.town.soup import Body, thinned
 from scenes.town.streets import KERB_HEIGHT_M, LANE_M, PARKING_M, Path, Plan, Street, line_path
 
 MOVING_KINDS = (
-    *("hatchback",) * 4, *("sedan",) * 4, *("estate",) * 2, *("suv",) * 4, *("van",) * 4, *("truck",) * 5, *("bus",) * 3,
+    *("hatchback",) * 4, *("sedan",) * 4, *("estate",) * 2, *("suv",) * 4,
+    *("van",) * 4, *("truck",) * 5, *("bus",) * 3,
 )  # fmt: skip
 PARKED_KINDS = (
     *("hatchback",) * 6, *("sedan",) * 5, *("estate",) * 4, *("suv",) * 5, *("van",) * 5, "truck",

@@ -47,7 +47,8 @@ def crop_boxes(sample: Sample, min_height_px: int, min_visibility: float) -> lis
         seen = 1.0 if truth.visibility is None else float(truth.visibility[row])
         if name == "cyclist":
             for other in _partners(truth, row):
-                box = np.concatenate([np.minimum(box[:2], truth.boxes[other, :2]), np.maximum(box[2:], truth.boxes[other, 2:])])
+                low, high = np.minimum(box[:2], truth.boxes[other, :2]), np.maximum(box[2:], truth.boxes[other, 2:])
+                box = np.concatenate([low, high])
         if name is None or box[3] - box[1] < min_height_px or seen < min_visibility or box[2] - box[0] < 5:
             continue
         found.append((row, name, box))

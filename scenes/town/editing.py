@@ -165,9 +165,7 @@ def rotation(yaw_rad: float, pitch_rad: float, roll_rad: float) -> NDArray[np.fl
 
 def _weather(weather: Weather, edit: SetSun | SetSky | SetFog | SetGround) -> Weather:
     if isinstance(edit, SetSun):
-        return replace(
-            weather, azimuth_rad=edit.azimuth_rad, elevation_rad=edit.elevation_rad, strength=edit.strength
-        )
+        return replace(weather, azimuth_rad=edit.azimuth_rad, elevation_rad=edit.elevation_rad, strength=edit.strength)
     if isinstance(edit, SetSky):
         if not 0.0 <= edit.overcast <= 1.0:
             raise InputError(f"SetSky: expected overcast in [0, 1], got {edit.overcast}")

@@ -210,10 +210,14 @@ def patterned(pattern: Pattern, color: Float, local: Float) -> Float:
     shift = float(pattern.seed % 97)
     if pattern.kind == "stripes":
         odd = np.floor(x + z + shift) % 2
-        return np.where(odd[:, None] > 0, np.float32([0.75, 0.73, 0.68]), np.float32([0.06, 0.06, 0.07]))
+        return np.where(
+            odd[:, None] > 0, np.array([0.75, 0.73, 0.68], np.float32), np.array([0.06, 0.06, 0.07], np.float32)
+        )
     if pattern.kind == "checker":
         odd = (np.floor(x) + np.floor(y) + np.floor(z + 0.01)) % 2
-        return np.where(odd[:, None] > 0, np.float32([0.80, 0.78, 0.74]), np.float32([0.55, 0.05, 0.05]))
+        return np.where(
+            odd[:, None] > 0, np.array([0.80, 0.78, 0.74], np.float32), np.array([0.55, 0.05, 0.05], np.float32)
+        )
     soft = noise.sample(noise.field(1.5, 13), (x + 0.5 * z) * 8 + shift, (y + 0.7 * z) * 8)
     fine = noise.sample(noise.field(1.2, 14), (x + 0.5 * z) * 14 + shift, (y + 0.7 * z) * 14)
     if pattern.kind == "camouflage":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +57,8 @@ class Mesh:
 
 
 def mesh(
-    vertices: NDArray[np.floating],
-    faces: NDArray[np.integer],
+    vertices: NDArray[np.floating[Any]],
+    faces: NDArray[np.integer[Any]],
     color: tuple[float, float, float],
     *,
     surface: Surface = Surface.MATTE,
@@ -65,7 +66,7 @@ def mesh(
     recolour: bool = False,
     smooth: bool = False,
     texture: NDArray[np.uint8] | None = None,
-    uv: NDArray[np.floating] | None = None,
+    uv: NDArray[np.floating[Any]] | None = None,
 ) -> Mesh:
     """Return a mesh of one material. color: linear RGB; texture: (h, w, 3) sRGB with uv (F, 3, 2)."""
     f = len(faces)
@@ -86,7 +87,9 @@ def mesh(
 def join(meshes: Sequence[Mesh]) -> Mesh:
     """Return one mesh of several, materials and textures kept."""
     vertex_start, texture_start = 0, 0
-    faces, textures, texture = [], [], []
+    faces: list[NDArray[np.int32]] = []
+    textures: list[NDArray[np.uint8]] = []
+    texture: list[NDArray[np.int16]] = []
     for m in meshes:
         faces.append(m.faces + vertex_start)
         texture.append(np.where(m.texture >= 0, m.texture + texture_start, -1).astype(np.int16))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def field(power: float, seed: int = 0) -> Float:
     return (values / values.std()).astype(np.float32)
 
 
-def sample(values: Float, x: NDArray[np.floating], y: NDArray[np.floating]) -> Float:
+def sample(values: Float, x: NDArray[Any], y: NDArray[Any]) -> Float:
     """Interpolate a periodic field at x, y (any shape) in cells."""
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = (x - x0).astype(np.float32), (y - y0).astype(np.float32)
@@ -37,7 +38,7 @@ def sample(values: Float, x: NDArray[np.floating], y: NDArray[np.floating]) -> F
     return top * (1 - fy) + bottom * fy
 
 
-def hashed(*cells: NDArray[np.floating]) -> Float:
+def hashed(*cells: NDArray[np.floating[Any]]) -> Float:
     """Return a number in [0, 1) for each integer cell: the same cell, the same number."""
     state = np.zeros(cells[0].shape, np.uint32)
     for cell in cells:

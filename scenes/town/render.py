@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,7 +59,7 @@ class Geometry:
     uv: Float
 
 
-def directions(camera: Camera, x: NDArray[np.floating], y: NDArray[np.floating]) -> Float:
+def directions(camera: Camera, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> Float:
     """Return world directions (R, 3) through pixel coordinates, scaled so that t is depth along the optical axis."""
     K = camera.K
     rows = (y - K[1, 2]) / K[1, 1]
@@ -67,7 +68,9 @@ def directions(camera: Camera, x: NDArray[np.floating], y: NDArray[np.floating])
     return (local @ camera.world_to_cam[:3, :3]).astype(np.float32)
 
 
-def trace(stage: Stage, camera: Camera, x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[Hits, Float]:
+def trace(
+    stage: Stage, camera: Camera, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]
+) -> tuple[Hits, Float]:
     """Return first hits through pixel coordinates, and the directions."""
     rays = directions(camera, x, y)
     origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
@@ -137,8 +140,13 @@ def geometry(stage: Stage, camera: Camera, hits: Hits, rays: Float, at: NDArray[
 
 
 def shade(
-    stage: Stage, camera: Camera, hits: Hits, rays: Float, ambient: Ambient, x: NDArray[np.floating],
-    y: NDArray[np.floating],
+    stage: Stage,
+    camera: Camera,
+    hits: Hits,
+    rays: Float,
+    ambient: Ambient,
+    x: NDArray[np.floating[Any]],
+    y: NDArray[np.floating[Any]],
 ) -> Float:
     """Return linear radiance (R, 3) of every ray."""
     color = np.empty((len(rays), 3), np.float32)
@@ -204,8 +212,8 @@ def _finish(
     weather = stage.weather
     glossy = {int(Surface.PAINT): 0.05, int(Surface.GLASS): 0.08, int(Surface.METAL): 0.25, int(Ground.WINDOW): 0.10}
     base = np.zeros(256, np.float32)
-    for kind, f0 in glossy.items():
-        base[kind] = f0
+    for kind, straight in glossy.items():
+        base[kind] = straight
     if weather.ground == "wet":
         for kind in (Ground.ROAD, Ground.MARKING, Ground.PAVEMENT, Ground.KERB):
             base[kind] = 0.04
@@ -248,7 +256,9 @@ class Ambient:
     def _measure(self, stage: Stage, g: Geometry, row: NDArray[np.int64], column: NDArray[np.int64]) -> Float:
         """Cosine-weighted rays: a 4x4 tile of pixels shares 16 x AO_RAYS directions."""
         start = g.position + g.flat * (OFFSET_M + 1e-4 * g.distance[:, None])
-        side = np.where(np.abs(g.normal[:, 2:3]) < 0.9, np.float32([0, 0, 1]), np.float32([1, 0, 0]))
+        side = np.where(
+            np.abs(g.normal[:, 2:3]) < 0.9, np.array([0, 0, 1], np.float32), np.array([1, 0, 0], np.float32)
+        )
         t1 = unit(cross(g.normal, side))
         t2 = cross(g.normal, t1)
         cell = (row % 4) * 4 + column % 4
@@ -284,7 +294,7 @@ class Ambient:
                     weights += fits
         self.value = (sums / weights).ravel()
 
-    def at(self, x: NDArray[np.floating], y: NDArray[np.floating], depth: Float, normal: Float) -> Float:
+    def at(self, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], depth: Float, normal: Float) -> Float:
         """Return openness (R,) at pixel coordinates of points with a depth and normal."""
         h, w = self.shape
         gx, gy = (x - 0.5) / AO_STEP, (y - 0.5) / AO_STEP

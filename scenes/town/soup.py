@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,8 @@ def face_normals(tri: Float) -> Float:
 
 def dot(a: Float, b: Float) -> Float:
     """Return (R,) products of rows (R, 3); numpy's own sum over three columns is many times slower."""
-    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+    products: Float = a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+    return products
 
 
 def cross(a: Float, b: Float) -> Float:
@@ -88,7 +90,8 @@ def cross(a: Float, b: Float) -> Float:
 
 def unit(a: Float) -> Float:
     """Return rows (R, 3) of length 1; zero rows stay zero."""
-    return (a / np.maximum(np.sqrt(dot(a, a)), 1e-12)[:, None]).astype(np.float32)
+    rows: Float = (a / np.maximum(np.sqrt(dot(a, a)), 1e-12)[:, None]).astype(np.float32)
+    return rows
 
 
 def corner_normals(mesh: Mesh) -> Float:
@@ -208,11 +211,11 @@ class Quads:
 
     def add(
         self,
-        corners: NDArray[np.floating],  # (Q, 4, 3) or (4, 3), around the quad
-        color: NDArray[np.floating] | tuple[float, float, float],  # (3,) or (Q, 3) linear RGB
+        corners: NDArray[np.floating[Any]],  # (Q, 4, 3) or (4, 3), around the quad
+        color: NDArray[np.floating[Any]] | tuple[float, float, float],  # (3,) or (Q, 3) linear RGB
         surface: int,
         semantic: int,
-        uv: NDArray[np.floating] | None = None,  # (Q, 4, 2) metres; world x y unless given
+        uv: NDArray[np.floating[Any]] | None = None,  # (Q, 4, 2) metres; world x y unless given
     ) -> None:
         """Add quads of one surface."""
         corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)

@@ -114,9 +114,7 @@ def plan_streets(rng: Rng) -> Plan:
     pavement = rng.uniform(2.8, 5.2)
     verge = rng.uniform(1.0, 1.8) if rng.uniform() < 0.35 else 0.0
     side_style = (1, (rng.uniform() < 0.6, rng.uniform() < 0.6), rng.uniform(2.3, 3.4))
-    crossings = tuple(
-        Crossing(s=s, signals=rng.uniform() < 0.75, zebra=rng.uniform() < 0.8) for s in spots
-    )
+    crossings = tuple(Crossing(s=s, signals=rng.uniform() < 0.75, zebra=rng.uniform() < 0.8) for s in spots)
     main = Street(path, lanes, parking, pavement, verge)
     sides = []
     gaps = []
@@ -179,9 +177,9 @@ def _bent_path(rng: Rng, spots: list[float]) -> Path:
 # -- surfaces
 
 
-def ribbon(path: Path, s: tuple[float, float], d: tuple[float, float], z: float, step: float = 4.0) -> tuple[
-    NDArray[np.float64], NDArray[np.float64]
-]:
+def ribbon(
+    path: Path, s: tuple[float, float], d: tuple[float, float], z: float, step: float = 4.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return quads (Q, 4, 3) of a strip between two offsets, face up, and uv (Q, 4, 2) = (s, d)."""
     n = max(1, math.ceil((s[1] - s[0]) / step)) if len(path.s) > 2 else 1
     stations = np.linspace(s[0], s[1], n + 1)
@@ -196,7 +194,8 @@ def build_streets(plan: Plan, rng: Rng) -> Quads:
     """Return all surfaces of the ground."""
     quads = Quads()
     far = 1500.0
-    quads.add([[-far, -far, -0.06], [far, -far, -0.06], [far, far, -0.06], [-far, far, -0.06]], GRASS, Ground.GRASS, TERRAIN)
+    plain = np.array([[-far, -far, -0.06], [far, -far, -0.06], [far, far, -0.06], [-far, far, -0.06]])
+    quads.add(plain, GRASS, Ground.GRASS, TERRAIN)
     tint = rng.uniform(0.85, 1.15)
     for street in (plan.main, *plan.sides):
         _carriageway(quads, street)

@@ -94,5 +94,5 @@ def _scene(tri: Float) -> Any:
     return scene
 
 
-def _f32(values: NDArray[np.floating]) -> Float:
+def _f32(values: NDArray[np.floating[Any]]) -> Float:
     return np.ascontiguousarray(values, np.float32)

@@ -138,7 +138,12 @@ class Town:
         )
 
     def render(
-        self, camera: Camera, edits: Sequence[Edit] = (), *, sample_id: str | None = None, previous: Sample | None = None
+        self,
+        camera: Camera,
+        edits: Sequence[Edit] = (),
+        *,
+        sample_id: str | None = None,
+        previous: Sample | None = None,
     ) -> Sample:
         """Return the labelled frame that `camera` sees after `edits`."""
         world = self.world
