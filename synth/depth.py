@@ -157,19 +157,32 @@ class TransformersDepth:
 def scale_to_ground(inverse: NDArray[np.float32], sample: Sample, *, name: str) -> Depth:
     """Turn inverse depth up to scale and shift (H, W) into metres, by least squares on the ground before the camera.
 
-    The third of the ground pixels that fits worst is dropped once: there may be a car on it. Beyond 1,000 m is sky.
+    Labelled objects are left out, and of the rest the third that fits worst, again and again: there may be a car on it.
+    Beyond 1,000 m is sky.
     """
     camera = sample.camera or Camera.assumed(sample.width, sample.height)
     where, metres = ground_points(camera)
+    where &= ~_object_pixels(sample)
     x, y = inverse[where].astype(np.float64), 1.0 / metres[where].astype(np.float64)
     scale, shift = _line(x, y, name, sample)
-    error = np.abs(scale * x + shift - y)
-    good = error <= np.quantile(error, 2.0 / 3.0)
-    scale, shift = _line(x[good], y[good], name, sample)
+    for _ in range(8):
+        error = np.abs(scale * x + shift - y)
+        good = error <= np.quantile(error, 2.0 / 3.0)
+        scale, shift = _line(x[good], y[good], name, sample)
     nearness = scale * inverse.astype(np.float64) + shift
     depth = np.where(nearness > 1e-3, 1.0 / np.maximum(nearness, 1e-3), np.inf)
     depth = np.where(np.isinf(depth) & ~sky_mask(sample.image, camera), 2.0 * FAR_M, depth)
     return np.maximum(depth, NEAREST_M).astype(np.float32)
+
+
+def _object_pixels(sample: Sample) -> NDArray[np.bool_]:
+    """Return (H, W) True inside labelled objects."""
+    if sample.instances is not None:
+        return sample.instances > 0
+    inside = np.zeros((sample.height, sample.width), np.bool_)
+    for x1, y1, x2, y2 in sample.annotations.boxes:
+        inside[max(int(y1), 0) : int(np.ceil(y2)), max(int(x1), 0) : int(np.ceil(x2))] = True
+    return inside
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64], name: str, sample: Sample) -> tuple[float, float]:

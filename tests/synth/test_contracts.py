@@ -12,6 +12,7 @@ import pytest
 from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.contracts import ShiftContract, check_shift_laws, contract_samples, disagreement
+from synth.pipeline import shifted
 from synth.random import Rng
 from synth.registry import create, shift_classes
 from synth.shift import SeverityTable
@@ -27,6 +28,20 @@ def test_every_registered_shift_keeps_every_law(name: str, law: str) -> None:
         shift_factory = staticmethod(lambda: create(name))
 
     getattr(Check(), law)()
+
+
+@pytest.fixture(scope="module")
+def large() -> Sample:
+    return box_sample(1280, 720, seed=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n, cls in shift_classes().items() if "model" not in cls.needs])
+def test_every_registered_shift_takes_large_pictures(name: str, large: Sample) -> None:
+    shift = create(name)
+    result = shifted(large, shift, 5, seed=1).sample
+    assert disagreement(result) == ""
+    assert not np.array_equal(result.image, large.image)
 
 
 @dataclass(frozen=True)
