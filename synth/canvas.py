@@ -119,7 +119,7 @@ class Canvas:
             if count != self.start[row] or row in self.totals:
                 boxes[row] = tight_box(mask)
             share = min(1.0, count / max(self.totals.get(row, self.start[row]), 1.0))
-            if share < 1.0:
+            if share < 1.0 or row in self.totals:
                 fractions[int(old.instance_ids[row])] = share
             if visibility is not None:
                 visibility[row] *= share

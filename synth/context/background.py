@@ -1,0 +1,168 @@
+"""Another place behind the objects: desert, forest, sea or a hall; the objects keep their pixels.
+
+What is farthest goes first: sky, then buildings, then the ground up to the objects' feet. Objects keep a soft outline
+without a rim of the old place, and a shadow at their feet. What was replaced says nothing in the segmentation and has
+the new place's depth. Without masks the ellipse in the box is kept; frames with a segmentation only keep their areas of
+things; a classification image keeps its middle. A frame without any of these stays as it is (its params keep nothing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.errors import InputError
+from scenes.sample import Sample
+from synth.blend import Alpha, scene_white
+from synth.context.places import PLACES, make_place
+from synth.cutout import horizon_row
+from synth.radiometry import Linear, to_linear, to_srgb
+from synth.random import Rng
+from synth.regions import Mask, Region, ellipse, ignore_value, object_region, regions
+from synth.registry import register
+from synth.shift import Change, Family, Need, SeverityTable
+
+
+@dataclass(frozen=True)
+class BackgroundParams:
+    """share: of the background's pixels that is replaced; objects: how many are kept (0 = nothing is done)."""
+
+    share: float
+    place: str
+    seed: int
+    objects: int
+
+
+@register
+@dataclass(frozen=True)
+class Background:
+    """The background replaced by another place, from far to near.
+
+    place: "any" draws one
+    """
+
+    name: ClassVar[str] = "context/background"
+    family: ClassVar[Family] = "context"
+    needs: ClassVar[frozenset[Need]] = frozenset({"depth", "camera"})
+    changes: ClassVar[Change] = "content"
+    table: ClassVar[SeverityTable] = SeverityTable(
+        "share of the background replaced, far first",
+        "%",
+        (20, 40, 60, 80, 100),
+        "from a strange skyline to an object out of context, as in Xiao et al. (2021), Noise or Signal",
+    )
+    params_type: ClassVar[type[BackgroundParams]] = BackgroundParams
+
+    place: Literal["any", "desert", "forest", "sea", "hall"] = "any"
+
+    def __post_init__(self) -> None:
+        if self.place not in ("any", *PLACES):
+            raise ValueError(f"place: expected any, {', '.join(PLACES)}, got {self.place!r}")
+
+    def draw(self, sample: Sample, severity: float, rng: Rng) -> BackgroundParams:
+        drawn, seed = rng.choice(PLACES), rng.seed()
+        kind = drawn if self.place == "any" else self.place
+        return BackgroundParams(
+            share=self.table.at(severity) / 100, place=kind, seed=seed, objects=len(_kept_objects(sample))
+        )
+
+    def apply(self, sample: Sample, params: BackgroundParams) -> Sample:
+        if sample.camera is None or sample.depth is None:
+            lacking = "camera" if sample.camera is None else "depth"
+            raise InputError(f"{self.name} needs {lacking}; sample {sample.sample_id!r} has none: complete it first")
+        if params.objects == 0:
+            return sample
+        kept = _kept_objects(sample)
+        objects, matte = _matte(sample, kept)
+        far = _far_first(sample.depth, objects, params.share)
+        if not (far >= 0.5).any():
+            return sample
+        place = make_place(params.place, params.seed, sample.camera)
+        behind = place.light * scene_white(sample.image)
+        behind *= _shadows(sample, kept)[..., None]
+        old = _without_rim(sample, objects)
+        alpha = (far * (1 - matte))[..., None]
+        image = to_srgb(old * (1 - alpha) + behind * alpha)
+        untouched = alpha[..., 0] <= 0
+        image[untouched] = sample.image[untouched]
+        replaced = (far >= 0.5) & ~objects
+        notes = sample.annotations
+        if notes.segmentation is not None:
+            segmentation = notes.segmentation.copy()
+            segmentation[replaced] = ignore_value(notes)
+            notes = replace(notes, segmentation=segmentation)
+        depth = np.where(replaced, place.depth, sample.depth)
+        return replace(sample, image=image, annotations=notes, depth=depth)
+
+
+def _kept_objects(sample: Sample) -> list[Region]:
+    """Return every object, ignored ones included; of a classification image its middle."""
+    notes = sample.annotations
+    if len(notes):
+        found = (object_region(sample, row) for row in range(len(notes)))
+        return [region for region in found if region is not None]
+    found_areas = regions(sample)
+    if found_areas and found_areas[0].key == 0:
+        whole = found_areas[0]
+        h, w = max(1, round(0.8 * whole.height)), max(1, round(0.8 * whole.width))
+        x, y = (whole.width - w) // 2, (whole.height - h) // 2
+        return [Region(0, -1, (x, y, x + w, y + h), ellipse(h, w), exact=False)]
+    return found_areas
+
+
+def _matte(sample: Sample, kept: list[Region]) -> tuple[Mask, Alpha]:
+    """Return (H, W) the objects' pixels, and how much of each pixel is theirs."""
+    sharp, vague = np.zeros((2, sample.height, sample.width), np.bool_)
+    for region in kept:
+        (sharp if region.exact else vague)[region.slices] |= region.mask
+    matte = cv2.GaussianBlur(sharp.astype(np.float32), (0, 0), 0.7)
+    if vague.any():
+        inner = cv2.GaussianBlur(vague.astype(np.float32), (0, 0), max(1.0, 0.006 * sample.width))
+        matte = np.maximum(matte, inner)
+    return sharp | vague, matte
+
+
+def _far_first(depth: NDArray[np.float32], objects: Mask, share: float) -> Alpha:
+    """Return (H, W) 1 on the wanted share of the background, its farthest part; the sky's upper rows go first."""
+    if share >= 1:
+        return np.ones(depth.shape, np.float32)
+    rows = np.arange(depth.shape[0], dtype=np.float32)[:, None] / depth.shape[0]
+    near = np.where(np.isnan(depth), 0.02, 1 / np.maximum(depth, 0.05)).astype(np.float32) + 2e-3 * (rows + 0.1)
+    background = near[~objects]
+    if not len(background):
+        return np.zeros(depth.shape, np.float32)
+    count = min(len(background) - 1, int(share * len(background)))
+    limit = float(np.partition(background, count)[count])
+    alpha = np.clip((np.log(limit) - np.log(near)) / 0.10 + 0.5, 0, 1).astype(np.float32)
+    return cv2.GaussianBlur(alpha, (0, 0), 0.8)
+
+
+def _without_rim(sample: Sample, objects: Mask) -> Linear:
+    """Return the frame in linear light with objects' colours carried on over their outermost pixels."""
+    old = to_linear(sample.image)
+    solid = objects.astype(np.uint8)
+    core = cv2.erode(solid, np.ones((3, 3), np.uint8)).astype(np.float32)
+    band = (cv2.dilate(solid, np.ones((5, 5), np.uint8)) > 0) & (core == 0)
+    total = cv2.blur(core, (7, 7))
+    spread = cv2.blur(old * core[..., None], (7, 7))
+    use = band & (total > 0.05)
+    old[use] = spread[use] / total[use][:, None]
+    return old
+
+
+def _shadows(sample: Sample, kept: list[Region]) -> NDArray[np.float32]:
+    """Return (H, W) how much light reaches the new ground: less at the feet of objects that stand on it."""
+    light = np.ones((sample.height, sample.width), np.float32)
+    horizon = horizon_row(sample)
+    for region in kept:
+        x1, _, x2, y2 = region.window
+        if y2 <= horizon + 2 or region.key == 0:
+            continue
+        axes = (max(1, round(0.55 * (x2 - x1))), max(1, round(0.09 * (x2 - x1))))
+        cv2.ellipse(light, ((x1 + x2) // 2, y2 - axes[1] // 2), axes, 0, 0, 360, 0.45, -1)
+    sigma = max(0.8, 0.004 * sample.width)
+    return cv2.GaussianBlur(light, (0, 0), sigma)
