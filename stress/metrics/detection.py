@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from stress.statistics import Draws, Weights, mean_of, ratio
 from synth.audit import Verdict
 
 BACKGROUND = "background"
+KNOWN_MASKS = 64  # pictures whose mask areas are remembered
 _AP = "mean over classes; IoU 0.50 to 0.95 in steps of 0.05, 101 recall points, at most 100 finds an image"
 _AT = "all classes together, at score 0.5 and IoU 0.5"
 _MATCH_COLUMNS = {
@@ -55,6 +57,7 @@ class DetectionScorer:
     def __init__(self, classes: ClassMap, *, min_visibility: float) -> None:
         self.classes, self.min_visibility = classes, min_visibility
         self.n = len(classes.names)
+        self._areas: dict[int, tuple[weakref.ref[Masks], NDArray[np.float64]]] = {}
 
     def score(self, sample: Sample, verdicts: Sequence[Verdict], prediction: Predictions) -> Scored:
         rows, truth = self._truth(sample, verdicts, masks=prediction.masks is not None)
@@ -92,9 +95,10 @@ class DetectionScorer:
         visible = visible if a.visibility is None else a.visibility.astype(np.float64)
         hard = np.array([v.hard_to_see for v in verdicts], np.bool_).reshape(len(a))
         shapes = _object_masks(sample) if masks or a.masks is not None else None
-        areas: NDArray[np.float64] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         if a.masks is not None:
-            areas = a.masks.sum(axis=(1, 2)).astype(np.float64)
+            areas = self._areas_of(a.masks)
+        else:
+            areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         return rows, Truth(
             boxes=boxes[rows],
             classes=classes[rows],
@@ -103,6 +107,17 @@ class DetectionScorer:
             aside=(hard | (visible < self.min_visibility))[rows],
             masks=None if shapes is None else shapes[rows],
         )
+
+    def _areas_of(self, masks: Masks) -> NDArray[np.float64]:
+        """Return (N,) pixels of each mask; a change of appearance leaves the masks the same array, counted once."""
+        known = self._areas.get(id(masks))
+        if known is not None and known[0]() is masks:
+            return known[1]
+        areas = np.array([np.count_nonzero(mask) for mask in masks], np.float64)
+        if len(self._areas) >= KNOWN_MASKS:
+            self._areas.clear()
+        self._areas[id(masks)] = weakref.ref(masks), areas
+        return areas
 
     def _finds(self, prediction: Predictions) -> Finds:
         assert prediction.boxes is not None  # CheckedModel sees to it

@@ -160,8 +160,8 @@ def _one(
     truth, valid = geometry.truth, variant == VALID
     crowd = truth.ignore | truth.aside if valid else truth.ignore
     low, high = AREAS[VARIANTS[0] if valid else VARIANTS[variant]]
-    table = geometry.overlaps(crowd, valid=valid)[np.ix_(dt, gt)]
-    near = (table >= IOU_THRESHOLDS[0]).any(axis=1) if len(gt) else np.zeros(len(dt), np.bool_)
+    table = geometry.overlaps(crowd, valid=valid)[dt[:, None], gt]
+    near = (table >= IOU_THRESHOLDS[0]).any(axis=1)
     outside = (geometry.find_areas[dt] < low) | (geometry.find_areas[dt] > high)
     hits, ignored = np.zeros(len(dt), np.uint16), np.where(outside, _EVERY, np.uint16(0))
     partner = np.full(len(dt), -1, np.int64)

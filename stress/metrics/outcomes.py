@@ -44,16 +44,23 @@ def outcomes(truth: Truth, finds: Finds, matches: Matches) -> tuple[list[Outcome
     free = confident & (matches.partner < 0) & ~matches.shielded
     used: set[int] = set()
     objects: list[Outcome] = []
+    alone = ~(iou >= NEAR_IOU).any(axis=0)  # no find comes near: missed, without a closer look
+    alone[matches.partner[matches.partner >= 0]] = False
     for row in range(len(truth.classes)):
+        if alone[row]:
+            objects.append(Outcome("ignored" if truth.ignore[row] else "missed"))
+            continue
         outcome = _of_object(row, truth, finds, matches, iou, free)
         if outcome.kind in ("confused", "misplaced"):
             used.add(outcome.find)
         objects.append(outcome)
     found = np.array([o.kind == "found" for o in objects], np.bool_)
+    again = ((iou >= NEAR_IOU) & found & (truth.classes == finds.classes[:, None])).any(axis=1)
+    best = iou.max(axis=1) if len(truth.classes) else np.zeros(len(free))
     extra: dict[int, Outcome] = {}
-    for d in np.flatnonzero(free):
-        if int(d) not in used:
-            extra[int(d)] = _of_find(int(d), truth, finds, iou, found)
+    for d in np.flatnonzero(free).tolist():
+        if d not in used:
+            extra[d] = Outcome("duplicate" if again[d] else "invented", d, float(best[d]))
     return objects, extra
 
 
@@ -81,9 +88,3 @@ def _of_object(
         taker = int(beside[np.argmax(iou[beside, row])])
         return Outcome("misplaced", taker, float(iou[taker, row]))
     return Outcome("missed", best, overlap)
-
-
-def _of_find(d: int, truth: Truth, finds: Finds, iou: NDArray[np.float64], found: NDArray[np.bool_]) -> Outcome:
-    again = found & (truth.classes == finds.classes[d]) & (iou[d] >= NEAR_IOU)
-    best = float(iou[d].max()) if iou.shape[1] else None
-    return Outcome("duplicate" if again.any() else "invented", d, best)
