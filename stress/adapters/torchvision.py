@@ -38,14 +38,12 @@ class TorchvisionDetector(DetectionModule):
         owner.score_thresh = min(float(owner.score_thresh), LEAST_SCORE)
 
     def explain_layers(self) -> list[str]:
-        """The class head's last feature map, then the pyramid levels finest first, then the backbone."""
+        """The class head's last feature map, then the pyramid levels, finest first; an SSD's levels, coarsest first."""
         names = [name for name, _ in self.module.named_modules()]
         head = [name for name in names if name == "head.classification_head.conv"]
         levels = [name for name in names if re.fullmatch(r"backbone\.fpn\.layer_blocks\.\d+", name)]
-        convolutions = [
-            n for n, m in self.module.named_modules() if n.startswith("backbone") and isinstance(m, nn.Conv2d)
-        ]
-        return [*head, *levels] or convolutions[:-4:-1]
+        blocks = [name for name in names if re.fullmatch(r"backbone\.(features|extra)\.\d+", name)]
+        return [*head, *levels] or blocks[:-10:-1]
 
     def dense(self, batch: Tensor) -> tuple[Tensor, Tensor] | None:
         """Class logits (B, A, C) and boxes (B, A, 4) in pixels of `batch`, before thresholds; None for two stages."""

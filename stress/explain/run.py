@@ -129,22 +129,24 @@ def _by_gradient(
         raise Unreachable("the model gives no gradients")
     named = getattr(adapter, "explain_layers", None)
     layers = [layer] if layer else list(named() if named else []) or guess_layers(module)
-    chosen, maps = "", []
+    found_on: list[str] = []
+    maps: list[Map] = []
     for image, target in zip(images, targets, strict=True):
         forward = forward_of(adapter, adapter.task, target, (image.shape[0], image.shape[1]))
-        # the shifted picture is explained on the layer of the clean one first, so that the maps can be compared
-        order = [chosen, *(name for name in layers if name != chosen)] if chosen else layers
+        # the layer of the clean picture comes first for the shifted one, so that the maps can be compared
+        order = [*found_on, *(name for name in layers if name not in found_on)]
         found = first_map(module, forward, tensors([image]), order, kind=kind)
         if found is None:  # nothing in this picture speaks for the class
             maps.append(np.zeros(image.shape[:2], np.float32))
             continue
-        chosen = chosen or found[0]
+        found_on.append(found[0])
         window = getattr(adapter, "window", None)
         share = window(image.shape[0], image.shape[1]) if window is not None else None
         maps.append(to_picture(found[1], image.shape[0], image.shape[1], share))
-    if not chosen:
+    if not found_on:
         raise Unreachable(f"no layer of {', '.join(layers)} carries a positive gradient for the target")
-    return chosen, (maps[0], maps[1])
+    same = len(set(found_on)) == 1
+    return found_on[0] if same else f"{found_on[0]} (clean), {found_on[1]} (shifted)", (maps[0], maps[1])
 
 
 def _model_labels(adapter: Any, name: str, labels: Mapping[str, Sequence[int]] | None) -> tuple[int, ...]:

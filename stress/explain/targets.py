@@ -77,17 +77,28 @@ def _detection(adapter: Any, target: Target) -> Callable[[Tensor], Tensor]:
     if target.box is None:
         raise Unreachable("the object has no box in this picture")
     dense, roi = getattr(adapter, "dense", None), getattr(adapter, "roi_logits", None)
-    if dense is not None:
-        return lambda batch: _dense_score(dense(batch), target)
-    if roi is not None:
-        return lambda batch: _roi_score(roi, batch, target)
-    raise Unreachable("the architecture offers neither anchors or queries nor a RoI head")
+
+    def score(batch: Tensor) -> Tensor:
+        answer = dense(batch) if dense is not None else None
+        if answer is not None:
+            return _dense_score(answer, target)
+        logits = roi(batch, _as_boxes(batch, target)) if roi is not None else None
+        if logits is None:
+            raise Unreachable("the architecture offers neither anchors or queries nor a RoI head")
+        return logits[:, list(target.labels)].amax(dim=1)
+
+    return score
+
+
+def _as_boxes(batch: Tensor, target: Target) -> Tensor:
+    """Return (1, 4): the target's box on the batch's device."""
+    import torch
+
+    return torch.tensor([target.box], dtype=batch.dtype, device=batch.device)
 
 
 def _dense_score(answer: Any, target: Target) -> Tensor:
     """Return (1,): mean class logit of the anchors whose boxes overlap the target best."""
-    if answer is None:
-        raise Unreachable("the architecture offers neither anchors or queries nor a RoI head")
     logits, boxes = answer
     overlap = _iou(boxes[0].detach(), target.box or (0, 0, 0, 0))
     best, index = overlap.topk(min(BEST_ANCHORS, len(overlap)))
@@ -96,16 +107,6 @@ def _dense_score(answer: Any, target: Target) -> Tensor:
         raise Unreachable("no anchor or query of the model overlaps the object")
     chosen = logits[0, index[good]][:, list(target.labels)]
     return chosen.amax(dim=1).mean()[None]
-
-
-def _roi_score(roi: Any, batch: Tensor, target: Target) -> Tensor:
-    import torch
-
-    box = torch.tensor([target.box], dtype=batch.dtype, device=batch.device)
-    logits = roi(batch, box)
-    if logits is None:
-        raise Unreachable("the architecture offers neither anchors or queries nor a RoI head")
-    return logits[:, list(target.labels)].amax(dim=1)
 
 
 def _iou(boxes: Tensor, box: Sequence[float]) -> Tensor:
