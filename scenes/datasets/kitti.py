@@ -10,7 +10,7 @@ y axis. Lidar points are projected with P2 R0 Tr; of several in one pixel the ne
 NaN. `truncated, occluded, alpha` are attributes, absent
 where the file says unknown (-1, -1, -10).
 
-DontCare regions become ignore regions of any class: class index 0 and `attributes["any_class"] = True`.
+DontCare regions are ignore regions of a class of their own, the last, which no model knows: they shield every class.
 Written: boxes, classes, ignore regions, attributes `truncated occluded alpha`, 3D boxes (yaw only), camera, depth (as
 lidar points, from 0.1 m on).
 Not held: masks, segmentation, instance and track ids, visibility, amodal boxes, further attributes, infinite depth
@@ -37,7 +37,7 @@ from scenes.datasets.base import (
     find_images,
     index_files,
 )
-from scenes.datasets.kitti_write import AXES, CAMERA_HEIGHT_M, CLASS_FILE, SPLITS, write_kitti
+from scenes.datasets.kitti_write import AXES, CAMERA_HEIGHT_M, CLASS_FILE, DONT_CARE, SPLITS, write_kitti
 from scenes.datasets.objects import Objects
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import checked_box
@@ -56,7 +56,7 @@ class KittiDataset(FolderDataset):
     def __init__(self, path: Path, *, split: str | None = None, strict: bool = False) -> None:
         root, known = _layout(path)
         splits = choose_splits(split, known, owner=f"data set {path}")
-        names = _class_names(root)
+        names = (*_class_names(root), DONT_CARE)
         files = index_files(
             ((f"{s}/{name}", f"{s}/image_2/{name}") for s in splits for name in find_images(root / s / "image_2")),
             owner=f"data set {path}",
@@ -189,8 +189,8 @@ def _add(objects: Objects, fields: list[str], classes: dict[str, int], owner: st
     kind, numbers = fields[0], _numbers(fields[1:], owner)
     x1, y1, x2, y2 = checked_box(numbers[3:7], owner=owner, wanted="left top right bottom")
     box = (x1 + 0.5, y1 + 0.5, x2 + 0.5, y2 + 0.5)
-    if kind.lower() == "dontcare":
-        objects.add(box, 0, ignore=True, attributes={"any_class": True})
+    if kind.lower() == DONT_CARE.lower():
+        objects.add(box, classes[DONT_CARE.lower()], ignore=True)
         return
     if kind.lower() not in classes:
         raise InputError(f"{owner}: expected a type of {', '.join(classes)}, got {kind!r}")

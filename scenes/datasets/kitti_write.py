@@ -20,6 +20,7 @@ CAMERA_HEIGHT_M = 1.65
 AXES = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 SPLITS = ("training", "testing")
 CLASS_FILE = "classes.txt"  # only where the classes are not KITTI's own
+DONT_CARE = "DontCare"
 _NO_BOX_3D = [-1.0, -1.0, -1.0, -1000.0, -1000.0, -1000.0, -10.0]
 _NEAR_M = 1.0  # camera 2 of a rig is nearer than this to camera 0
 
@@ -29,8 +30,9 @@ def write_kitti(
 ) -> Path:
     """Write `training/` (and `testing/`) with image_2, label_2, calib and velodyne; own: KITTI's class names."""
     for name in class_names:
-        if not name or name.split() != [name] or name.lower() == "dontcare":
-            raise InputError(f"class {name!r}: a KITTI label line cannot hold this name (one word, not DontCare)")
+        if not name or name.split() != [name]:
+            raise InputError(f"class {name!r}: a KITTI label line cannot hold this name: expected one word")
+    solid_names = [name for name in class_names if name != DONT_CARE]
     with new_folder(out) as folder:
         seen: set[str] = set()
         for sample in samples:
@@ -43,8 +45,8 @@ def write_kitti(
             _write_parts(folder / split, frame, sample, class_names)
         if not seen:
             raise InputError(f"cannot write {out}: there are no samples")
-        if not {name.lower() for name in class_names} <= {name.lower() for name in own}:
-            (folder / CLASS_FILE).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+        if not {name.lower() for name in solid_names} <= {name.lower() for name in own}:
+            (folder / CLASS_FILE).write_text("".join(f"{name}\n" for name in solid_names), encoding="utf-8")
     return out
 
 
@@ -94,9 +96,13 @@ def _line(sample: Sample, row: int, class_names: Sequence[str]) -> str:
     box = (annotations.boxes[row].astype(np.float64) - 0.5).tolist()
     attributes = annotations.attributes[row]
     if annotations.ignore[row]:
-        kind, observed, solid = "DontCare", [-1.0, -1, -10.0], _NO_BOX_3D
+        kind, observed, solid = DONT_CARE, [-1.0, -1, -10.0], _NO_BOX_3D
     else:
         kind = class_names[int(annotations.labels[row])]
+        if kind == DONT_CARE:
+            raise InputError(
+                f"sample {sample.sample_id!r}: object {row} is DontCare: expected ignore = True, got False"
+            )
         solid = _solid(sample, row)
         observed = [
             attributes.get("truncated", -1.0),

@@ -70,11 +70,12 @@ def test_lidar_falls_on_its_pixel_and_the_nearest_wins(tmp_path: Path) -> None:
     assert depth[9, 19] == 10
 
 
-def test_dont_care_is_an_ignore_region_of_any_class(tmp_path: Path) -> None:
+def test_dont_care_is_an_ignore_region_of_its_own_class(tmp_path: Path) -> None:
     label = f"{CAR}\nDontCare -1 -1 -10 1 2 3 4 -1 -1 -1 -1000 -1000 -1000 -10\n"
-    annotations = open_dataset(make(tmp_path, label))["training/000000"].annotations
+    dataset = open_dataset(make(tmp_path, label))
+    annotations = dataset["training/000000"].annotations
     assert annotations.ignore.tolist() == [False, True]
-    assert annotations.attributes[1] == {"any_class": True}
+    assert [dataset.class_names[i] for i in annotations.labels] == ["Car", "DontCare"]
     assert annotations.boxes_3d is not None
     assert np.isnan(annotations.boxes_3d[1]).all()
 

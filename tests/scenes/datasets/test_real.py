@@ -22,7 +22,7 @@ ROOT = Path(os.environ.get("ROADPROOF_REAL_DATA", "."))
     ("name", "said", "n", "n_classes", "splits"),
     [
         ("camvid", "camvid (train/ trainannot/, val/ valannot/)", 84, 11, ("train", "val")),
-        ("kitti", "kitti (training/image_2)", 3, 8, ("training",)),
+        ("kitti", "kitti (training/image_2)", 3, 9, ("training",)),
         ("coco_street", "coco (instances.json)", 25, 80, ()),
         ("traffic_signs", "image_folder (10 class folders)", 400, 10, ()),
         ("highway", "image_folder (images without labels)", 20, 0, ()),
