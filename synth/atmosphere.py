@@ -13,7 +13,7 @@ from scenes.camera import Camera
 from scenes.errors import InputError
 from scenes.sample import Depth, Image, Sample
 from synth.ground import climb
-from synth.radiometry import decode, encode, luminance, ray_length, to_linear
+from synth.radiometry import Linear, decode, encode, luminance, ray_length, to_linear
 
 CONTRAST_AT_VISIBILITY = 0.05  # meteorological optical range (WMO No. 8): the range at which 5 % of contrast is left
 _BRIGHTEST_SHARE = 0.1
@@ -125,3 +125,26 @@ def _veil(image, transmission, airlight, out):  # type: ignore[no-untyped-def]  
             rest = np.float32(1.0) - t
             for c in range(3):
                 out[i, j, c] = encode(decode(image[i, j, c]) * t + airlight[c] * rest)
+
+
+def cloud_over(
+    linear: Linear, through: NDArray[np.float32], airlight: tuple[float, float, float], *, sun_lost: float
+) -> None:
+    """Take sun and colour from linear light (H, W, 3), and lay the veil over it, in place.
+
+    sun_lost: 0 = as it is, 1 = half the light and half the colour gone; through: (H, W) transmission
+    """
+    _cloud_over(linear, through, np.array(airlight, np.float32), np.float32(0.5 * sun_lost))
+
+
+@njit(cache=True)
+def _cloud_over(linear, through, airlight, lost):  # type: ignore[no-untyped-def]  # numba infers
+    rows, columns = through.shape
+    one = np.float32(1.0)
+    for i in range(rows):
+        for j in range(columns):
+            pixel, t = linear[i, j], through[i, j]
+            grey = np.float32(0.2126) * pixel[0] + np.float32(0.7152) * pixel[1] + np.float32(0.0722) * pixel[2]
+            for c in range(3):
+                clouded = (one - lost) * (pixel[c] + lost * (grey - pixel[c]))
+                pixel[c] = clouded * t + airlight[c] * (one - t)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import airlight_of, depth_and_camera, transmission
+from synth.atmosphere import airlight_of, cloud_over, depth_and_camera, transmission
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -83,8 +82,7 @@ class Rain:
         through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.cloud_base_m)
         wetness = wetness_of(params.rate_mm_per_h) if self.wet_ground else 0.0
         linear = wet_ground(sample, depth, camera, wetness=wetness)
-        share = overcast_share(params.rate_mm_per_h)
-        _cloud(linear, through, np.array(params.airlight, np.float32), np.float32(share))
+        cloud_over(linear, through, params.airlight, sun_lost=sun_lost(params.rate_mm_per_h))
         count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=FARTHEST_M)
         position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=FARTHEST_M)
         size_mm = drop_sizes_mm(numbers[:, 0], params.rate_mm_per_h)
@@ -103,23 +101,9 @@ def wetness_of(rate_mm_per_h: float) -> float:
     return 0.9 * (1.0 - math.exp(-0.16 * rate_mm_per_h**0.6))
 
 
-def overcast_share(rate_mm_per_h: float) -> float:
+def sun_lost(rate_mm_per_h: float) -> float:
     """Return how much of the sun the rain clouds take, 0 to 1: the more it rains the dimmer and greyer."""
     return min(0.3 + 0.004 * rate_mm_per_h, 0.7)
-
-
-@njit(cache=True)
-def _cloud(linear, through, airlight, share):  # type: ignore[no-untyped-def]  # numba infers
-    """Take sun and colour from linear light (H, W, 3) and lay the veil over it, in place."""
-    rows, columns = through.shape
-    one, half = np.float32(1.0), np.float32(0.5)
-    for i in range(rows):
-        for j in range(columns):
-            pixel, t = linear[i, j], through[i, j]
-            grey = np.float32(0.2126) * pixel[0] + np.float32(0.7152) * pixel[1] + np.float32(0.0722) * pixel[2]
-            for c in range(3):
-                clouded = (one - half * share) * (pixel[c] + half * share * (grey - pixel[c]))
-                pixel[c] = clouded * t + airlight[c] * (one - t)
 
 
 def extinction_per_m(rate_mm_per_h: float) -> float:

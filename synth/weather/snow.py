@@ -14,7 +14,7 @@ import numpy as np
 
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import airlight_of, depth_and_camera, extinction_per_m, transmission, veil
+from synth.atmosphere import airlight_of, cloud_over, depth_and_camera, extinction_per_m, transmission
 from synth.radiometry import to_linear
 from synth.random import Rng
 from synth.registry import register
@@ -22,7 +22,8 @@ from synth.shift import Change, Family, Need, SeverityTable
 
 FARTHEST_M = 5.0
 LARGEST_M = 0.012
-ALBEDO = 0.9
+BRIGHTNESS = 1.1  # flakes are lit from all around, and brighter than the veil at the horizon
+SUN_LOST = 0.4  # snow clouds are bright: the ground sends light back up
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Snow:
         depth, camera = depth_and_camera(sample, self.name)
         extinction = extinction_per_m(params.visibility_m)
         through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.cloud_base_m)
-        veiled = veil(sample.image, through, params.airlight)
+        linear = to_linear(sample.image)
+        cloud_over(linear, through, params.airlight, sun_lost=SUN_LOST)
         mean_m = 1e-3 * params.mean_size_mm
         density = flakes_per_m3(params.visibility_m, mean_m)
         count = particles.count_in_view(camera, per_m3=density, farthest_m=FARTHEST_M)
@@ -89,8 +91,8 @@ class Snow:
         velocity[:, 1] = 0.7 + 0.8 * numbers[:, 2]  # 0.7 to 1.5 m/s (Locatelli and Hobbs 1974)
         velocity[:, 2] = -params.speed_mps
         found = particles.streaks(position, velocity, size, camera, exposure_s=1e-3 * params.exposure_ms)
-        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.8)
-        return replace(sample, image=particles.paint(to_linear(veiled), depth, found, light * np.float32(ALBEDO)))
+        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.9)
+        return replace(sample, image=particles.paint(linear, depth, found, light * np.float32(BRIGHTNESS)))
 
 
 def flakes_per_m3(visibility_m: float, mean_size_m: float) -> float:
