@@ -92,6 +92,7 @@ def plan_options(command: F) -> F:
         click.option("--reference", metavar="NAME|RUN", help="What mCE divides by: alexnet, or another run's folder."),
         click.option("--scale", type=click.Choice(["physical"]), help="What severities mean."),
         click.option("--explain-budget", type=int, metavar="N", help="Masks of a black-box explanation."),
+        click.option("--explain-layer", metavar="NAME", help="Layer of the model to explain; found unless given."),
         click.option("--explain-method", help="auto, gradcam, hirescam, drise or none."),
         click.option("--explain", type=int, metavar="N", help="How many failures are explained; 0 for none."),
         click.option("--metrics", metavar="LIST", help="Metrics, the first is the headline, e.g. map,ap50."),
@@ -138,7 +139,7 @@ def shifts(names: tuple[str, ...], as_json: bool) -> None:
     for row in rows:
         values = " ".join(f"{value:g}" for value in row["values"])
         needs = ",".join(row["needs"]) or "-"
-        unit = f" {row['unit']}" if row["unit"] else ""
+        unit = f" {row['unit']}" if row["unit"] not in ("", "1") else ""
         what = f"{row['quantity']} {values}{unit}"
         click.echo(f"{row['name']:{width}}  {row['family']:9}  {row['changes']:10}  {needs:{needs_width}}  {what}")
 
@@ -159,7 +160,7 @@ def stress(dataset: str, model: str, out: Path, plan_file: Path | None, dry_run:
     """
     from stress import plan as plans
 
-    keys = {name: options.pop(name) for name in (*PLAN_KEYS, "explain", "explain_method", "explain_budget")}
+    keys = {name: options.pop(name) for name in (*PLAN_KEYS, *EXPLAIN_KEYS)}
     plan = plans.Plan.from_yaml(plan_file or "", **_plan_overrides(plan_file, keys))
     _stress(dataset, model, plan, out, dry_run=dry_run, **options)
 
@@ -170,13 +171,15 @@ PLAN_KEYS = (
 )  # fmt: skip
 
 
+EXPLAIN_KEYS = {"explain": "failures", "explain_method": "method", "explain_layer": "layer", "explain_budget": "budget"}
+
+
 def _plan_overrides(plan_file: Path | None, keys: dict[str, Any]) -> dict[str, Any]:
     """Return the plan keys given as options; those of `explain` are joined with what the file says of it."""
     overrides = {name: keys[name] for name in PLAN_KEYS}
     if keys["severities"] is not None:
         overrides["severities"] = _numbers(keys["severities"])
-    parts = {"failures": keys["explain"], "method": keys["explain_method"], "budget": keys["explain_budget"]}
-    given = {name: value for name, value in parts.items() if value is not None}
+    given = {key: keys[option] for option, key in EXPLAIN_KEYS.items() if keys[option] is not None}
     if given:
         from stress.plan import Plan
 
@@ -274,7 +277,7 @@ def demo(out: Path, frames: int, workers: int | None) -> None:
     from stress.plan import Plan
 
     plan = Plan.make({"shifts": list(DEMO_SHIFTS), "severities": [1, 3, 5], "explain": {"failures": 24, "per_cell": 1}})
-    options: dict[str, Any] = dict.fromkeys(("format_", "split", "model_yaml", "class_map", "depth"))
+    options: dict[str, Any] = {"split": "demo", **dict.fromkeys(("format_", "model_yaml", "class_map", "depth"))}
     options.update(dict.fromkeys(("strict", "trust", "allow_download", "no_report"), False))
     _stress(f"town:{DEMO_SEED}:{frames}", "zoo:detector", plan, out, workers=workers, device="auto", **options)
 

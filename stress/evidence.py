@@ -257,6 +257,7 @@ class _Evidence:
                     region=self.region,
                 ),
                 method=plan.method,
+                layer=plan.layer,
                 budget=MaskBudget(masks=plan.budget),
                 labels=self._labels(),
             )

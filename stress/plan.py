@@ -83,11 +83,13 @@ class ExplainEntry(_Frozen):
 
     failures: pictures in the gallery; per_cell: at most this many of one cell
     method:   auto takes HiResCAM where the model has gradients, D-RISE or RISE for a black box
+    layer:    layer of the model to explain, by its dotted name; found by itself when not given
     budget:   masks of a black-box explanation
     """
 
     failures: Annotated[int, Field(ge=0)] = 16
     method: Method = "auto"
+    layer: str | None = None
     per_cell: Annotated[int, Field(ge=1)] = 2
     budget: Annotated[int, Field(ge=1)] = 500
 
