@@ -53,7 +53,8 @@ def curve(points: Sequence[Point], *, clean: Figure, top: float, label: str) -> 
     line = " ".join(f"{x(p.severity):.1f},{y(p.figure.value or 0.0):.1f}" for p in known)
     parts.append(f'<polyline class="line" points="{line}"/>')
     for p in points:
-        parts.append(f'<text class="tick" x="{x(p.severity):.1f}" y="{HEIGHT - 8:.1f}" text-anchor="middle">{escape(p.tick)}</text>')
+        where = f'x="{x(p.severity):.1f}" y="{HEIGHT - 8:.1f}"'
+        parts.append(f'<text class="tick" {where} text-anchor="middle">{escape(p.tick)}</text>')
         if p.figure.value is not None:
             kind = "dot broken" if p.broken else "dot"
             at = f'cx="{x(p.severity):.1f}" cy="{y(p.figure.value):.1f}"'
@@ -128,15 +129,14 @@ def stack(counts: Sequence[tuple[str, int]]) -> Markup:
         width = 100.0 * count / total if total else 0.0
         if count:
             title = f"<title>{escape(kind)}: {count}</title>"
-            parts.append(f'<rect class="v-{escape(kind)}" x="{x:.2f}" y="0" width="{width:.2f}" height="10">{title}</rect>')
+            parts.append(
+                f'<rect class="v-{escape(kind)}" x="{x:.2f}" y="0" width="{width:.2f}" height="10">{title}</rect>'
+            )
         x += width
     label = ", ".join(f"{kind} {count}" for kind, count in counts)
-    body = "".join(parts)
-    return Markup(
-        f'<svg class="stack" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">{body}</svg>'
-    )
+    return _svg(100, 10, "stack", label, parts, extra=' preserveAspectRatio="none"')
 
 
-def _svg(width: float, height: float, kind: str, label: str, parts: Sequence[str]) -> Markup:
-    head = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
+def _svg(width: float, height: float, kind: str, label: str, parts: Sequence[str], *, extra: str = "") -> Markup:
+    head = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}"{extra} role="img" aria-label="{escape(label)}">'
     return Markup(head + "".join(parts) + "</svg>")

@@ -1,8 +1,9 @@
 """The failures and their pictures, made small enough to travel in one file.
 
 Every picture is stored once however many failures show it. Photographs become JPEG, pictures of at most 160 pixels and
-error pictures stay PNG, maps become small grey JPEG (they are smooth). Where the whole would exceed the budget, all
-pictures are made smaller, step by step; what still does not fit is left out, least severe first, and the page says so.
+those with transparency stay PNG, maps become small grey JPEG (they are smooth). Where the whole would exceed the
+budget, all pictures are made smaller, step by step; what still does not fit is left out, least severe first, and the
+page says so.
 """
 
 from __future__ import annotations
@@ -21,9 +22,20 @@ from reports.words import story
 from scenes.errors import InputError
 
 Kind = Literal["picture", "overlay", "map"]
-SIZES = ((1280, 88), (960, 85), (768, 80), (640, 76), (480, 70), (360, 64))  # longest side (pixels), JPEG quality
+SIZES = (
+    (1280, 88),
+    (960, 85),
+    (800, 82),
+    (640, 80),
+    (640, 72),
+    (560, 70),
+    (480, 68),
+    (400, 64),
+)  # pixels, JPEG quality
 SMALL = 160  # pixels: up to here a picture is kept as it is
+SAMPLE = 32  # pictures that tell at which size all will fit
 MAP_SIDE = 320  # pixels
+METHODS = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "d-rise": "D-RISE", "rise": "RISE"}  # as people write them
 BUDGET = 28_000_000  # bytes of encoded pictures; base64 makes them 4/3, so that a page stays below 40 MB
 
 
@@ -103,7 +115,7 @@ def _encode_within(root: Path, wanted: dict[str, Kind], budget: int) -> tuple[di
 
 def _first_size(root: Path, paths: list[str], wanted: dict[str, Kind], budget: int) -> int:
     """Guess from a sample of the pictures at which size all will fit, so that few are encoded twice."""
-    sample = paths[:: max(1, len(paths) // 24)]
+    sample = sorted(paths, key=lambda path: hashlib.sha256(path.encode()).digest())[:SAMPLE]  # of every kind
     for i, (side, quality) in enumerate(SIZES):
         encoded = [encode(root / path, wanted[path], side=side, quality=quality) for path in sample]
         if sum(len(a.content) for a in encoded if a) * len(paths) <= budget * max(1, len(sample)):
@@ -150,11 +162,11 @@ def encode(file: Path, kind: Kind, *, side: int, quality: int) -> Asset | None:
     image = image.convert("L" if kind == "map" else "RGBA" if _has_alpha(image) else "RGB")
     image.thumbnail((limit, limit), Image.Resampling.LANCZOS if kind == "picture" else Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
-    if small or kind == "overlay" or image.mode == "RGBA":
-        image.save(buffer, "PNG", optimize=True)
+    if small or image.mode == "RGBA":
+        image.save(buffer, "PNG")
         mime = "image/png"
     else:
-        image.save(buffer, "JPEG", quality=min(quality, 82) if kind == "map" else quality, subsampling=0, optimize=True)
+        image.save(buffer, "JPEG", quality=min(quality, 82) if kind == "map" else quality, subsampling=0)
         mime = "image/jpeg"
     content = buffer.getvalue()
     return Asset(hashlib.sha256(content).hexdigest()[:16], mime, content)
@@ -191,7 +203,8 @@ def _explanation(given: dict[str, Any] | None, assets: dict[str, Asset]) -> dict
         return None
     numbers = ("scale", "energy_clean", "energy_shifted", "drift")
     return {
-        **{key: given.get(key) for key in ("method", "layer", "target", "note")},
+        "method": METHODS.get(str(given.get("method")), given.get("method")),
+        **{key: given.get(key) for key in ("layer", "target", "note")},
         **{key: finite(given.get(key)) for key in numbers},
         **{f"cam_{name}": _key(assets, given.get(f"cam_{name}")) for name in ("clean", "shifted")},
     }

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import gallery, palette, views, words
+from reports import gallery, palette, tables, views, words
 from reports.read import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -67,10 +67,18 @@ def render(run: Run, shown: gallery.Gallery, urls: dict[str, str]) -> str:
     urls: where the pictures of the gallery are found, by key
     """
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters.update(percent=words.percent, number=words.number, pretty=words.shift_name, shift=words.shift_name)
-    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "gallery.js", "detail.js"))
+    environment.filters.update(
+        percent=words.percent, number=words.number, pretty=words.shift_name, shift=words.shift_name
+    )
+    script = "\n".join(
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "gallery.js", "detail.js")
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html").render(
         **_context(run, shown), urls=urls, script=Markup(script), script_hash=digest, style=Markup(_style())
@@ -79,7 +87,9 @@ def render(run: Run, shown: gallery.Gallery, urls: dict[str, str]) -> str:
 
 def _style() -> str:
     """Return the style sheet, its colours filled in."""
-    sheet = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "gallery.css", "print.css"))
+    sheet = "\n".join(
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "gallery.css", "print.css")
+    )
     steps = "\n".join(f".q{i}{{background:var(--q{i});color:var(--q{i}i)}}" for i in range(palette.STEPS))
     sheet = sheet.replace("/*LIGHT*/", palette.css_variables(palette.LIGHT))
     sheet = sheet.replace("/*DARK*/", palette.css_variables(palette.DARK))
@@ -90,23 +100,25 @@ def _style() -> str:
 def _context(run: Run, shown: gallery.Gallery) -> dict[str, Any]:
     data = run.data
     metrics = run.metrics()
-    context = {
+    classes, sizes = tables.breakdown(run, by="name"), tables.breakdown(run, by="size")
+    context: dict[str, Any] = {
         "run": run, "data": data, "title": f"{data['model']['name']} on {data['dataset']['name']}",
-        "verdict": words.verdict(run), "scope": words.scope(run), "weakest": words.weakest(run), "breaks": words.breaks(run),
-        "numbers": views.big_numbers(run), "valid_only": views.valid_only(run), "families": views.families(run),
-        "facts": facts(run), "metric": run.metric, "metrics": [(m, run.label(m)) for m in metrics],
+        "verdict": words.verdict(run), "scope": words.scope(run), "weakest": words.weakest(run),
+        "breaks": words.breaks(run), "numbers": views.big_numbers(run), "valid_only": views.valid_only(run),
+        "families": views.families(run), "facts": facts(run), "weak_family": _weak(run),
+        "metric": run.metric, "metrics": [(m, run.label(m)) for m in metrics],
         "heat": {m: views.heat(run, m) for m in metrics}, "curves": {m: views.curves(run, m) for m in metrics},
-        "classes": views.breakdown(run, by="name"), "sizes": views.breakdown(run, by="size"),
-        "pr": views.pr_blocks(run), "confusion": views.confusion_json(run), "worst_matrix": views.worst_matrix(run),
+        "classes": classes, "sizes": sizes,
+        "unknown_classes": tables.without_figure(run, by="name", rows=classes),
+        "unknown_sizes": tables.without_figure(run, by="size", rows=sizes),
+        "pr": tables.pr_blocks(run), "confusion": tables.confusion_json(run), "worst_matrix": tables.worst_matrix(run),
         "items": shown.items, "missing_pictures": shown.missing, "left_out": shown.left_out,
-        "audit": views.audit(run), "shift_rows": views.shift_rows(run), "flat": views.flat, "steps": palette.STEPS,
-        "cam": palette.filter_tables(), "inferno": palette.INFERNO, "weak_family": _weak(run),
+        "audit": tables.audit(run), "shift_rows": tables.shift_rows(run), "flat": tables.flat,
+        "steps": palette.STEPS, "cam": palette.filter_tables(), "inferno": palette.INFERNO,
     }  # fmt: skip
-    present = {
-        "classes": bool(context["classes"] or context["sizes"]), "confusion": bool(context["confusion"]), "pr": bool(context["pr"]),
-        "grid": bool(run.shift_names), "curves": bool(run.shift_names), "audit": bool(context["audit"]),
-    }  # fmt: skip
-    context["sections"] = [(key, name) for key, name in views.SECTIONS if present.get(key, True)]
+    there = {key: bool(context[key]) for key in ("confusion", "pr", "audit")}
+    there.update(classes=bool(classes or sizes), grid=bool(run.shift_names), curves=bool(run.shift_names))
+    context["sections"] = [(key, name) for key, name in views.SECTIONS if there.get(key, True)]
     return context
 
 
@@ -122,7 +134,8 @@ def facts(run: Run) -> list[str]:
     parts = [str(run.data["model"]["task"]), str(data["name"]), words.counted(int(data.get("n_samples") or 0), "frame")]
     if data.get("n_objects"):
         parts.append(words.counted(int(data["n_objects"]), "object"))
-    parts.append(f"{words.counted(len(run.shift_names), 'shift')} × {words.counted(len(run.severities), 'severity', 'severities')}")
+    shifts = words.counted(len(run.shift_names), "shift")
+    parts.append(f"{shifts} × {words.counted(len(run.severities), 'severity', 'severities')}")
     created = run.data.get("created")
     if created:
         try:

@@ -63,7 +63,7 @@ def contrast(one: str, other: str) -> float:
 def ramp(anchors: tuple[Anchor, ...]) -> list[tuple[str, str]]:
     """Return (colour, ink that reads on it) for each of the steps, from nothing left to everything kept."""
     colours = [oklch_to_hex(*_between(anchors, i / (STEPS - 1))) for i in range(STEPS)]
-    return [(c, max("#111418", "#ffffff", key=lambda ink, c=c: contrast(c, ink))) for c in colours]
+    return [(c, "#000000" if contrast(c, "#000000") > contrast(c, "#ffffff") else "#ffffff") for c in colours]
 
 
 def _between(anchors: tuple[Anchor, ...], at: float) -> tuple[float, float, float]:

@@ -33,7 +33,8 @@ class Figure:
         if not isinstance(mapping, dict):
             return cls(None)
         n = mapping.get("n")
-        return cls(*(finite(mapping.get(key)) for key in ("value", "low", "high")), n if isinstance(n, int) else None)
+        value, low, high = (finite(mapping.get(key)) for key in ("value", "low", "high"))
+        return cls(value, low, high, n if isinstance(n, int) else None)
 
 
 def finite(value: Any) -> float | None:
@@ -80,7 +81,13 @@ class Run:
         return next((shift for shift in self.data["shifts"] if shift["name"] == name), {})
 
     def cell(
-        self, shift: str, severity: float, metric: str | None = None, *, name: str | None = None, size: str | None = None
+        self,
+        shift: str,
+        severity: float,
+        metric: str | None = None,
+        *,
+        name: str | None = None,
+        size: str | None = None,
     ) -> dict[str, Any]:
         """Return the row of one cell and figure, or an empty one."""
         return self._cells.get((shift, float(severity), metric or self.metric, name, size), {})
@@ -94,7 +101,13 @@ class Run:
         return self.score("clean", 0, metric, name=name, size=size)
 
     def retention(
-        self, shift: str, severity: float, metric: str | None = None, *, name: str | None = None, size: str | None = None
+        self,
+        shift: str,
+        severity: float,
+        metric: str | None = None,
+        *,
+        name: str | None = None,
+        size: str | None = None,
     ) -> float | None:
         """Return what a cell keeps of the clean score: shifted / clean; None where either is unknown or clean is 0."""
         clean = self.clean(metric, name=name, size=size).value
@@ -102,7 +115,12 @@ class Run:
         return None if value is None or not clean else value / clean
 
     def mean(
-        self, metric: str | None = None, *, shifts: list[str] | None = None, name: str | None = None, size: str | None = None
+        self,
+        metric: str | None = None,
+        *,
+        shifts: list[str] | None = None,
+        name: str | None = None,
+        size: str | None = None,
     ) -> float | None:
         """Return the mean over a shift's severities, then over shifts (mPC); None where no cell has a value."""
         means = []
@@ -121,7 +139,9 @@ class Run:
     def metrics(self) -> list[str]:
         """Return the metrics that have a figure over everything, the headline first."""
         known = dict.fromkeys(
-            key[2] for key, row in self._cells.items() if key[3] is None and key[4] is None and Figure.of(row).value is not None
+            key[2]
+            for key, row in self._cells.items()
+            if key[3] is None and key[4] is None and Figure.of(row).value is not None
         )
         return sorted(known, key=lambda m: m != self.metric) or [self.metric]
 
@@ -160,6 +180,8 @@ def read(run_dir: str | Path) -> Run:
     """Read a run folder; raises InputError where there is none, or one of another schema."""
     path = Path(run_dir)
     file = path / "results.json"
+    if not file.is_file() and (path / "plan.json").is_file():
+        raise InputError(f"{path}: the run is not finished; the `roadproof stress` command that began it resumes it")
     if not file.is_file():
         raise InputError(f"{path}: expected a run folder with results.json, found none; `roadproof stress` writes one")
     try:

@@ -41,9 +41,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     |:--|--:|
     | x\\|y | 1 |
     """
-    lines = [head, [escape(cell) for cell in []] or [":--"] + ["--:"] * (len(head) - 1)]
-    body = [f"| {' | '.join(head)} |", f"|{'|'.join(lines[1])}|"]
-    return "\n".join(body + [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows])
+    rule = [":--", *["--:"] * (len(head) - 1)]
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(rule)}|"]
+    return "\n".join(lines + [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows])
 
 
 def render(run: Run) -> str:
@@ -59,7 +59,10 @@ def render(run: Run) -> str:
         kept = f"{words.percent(rpc.value)} {words.interval(rpc, as_percent=True)}".strip()
         parts.append(f"With hard-to-see and heavily occluded objects set aside: {escape(kept)} kept.")
     if data["families"]:
-        parts += ["## Families, weakest first", table(["family", "kept", "95 %", run.label(), "breaks at"], _families(run))]
+        parts += [
+            "## Families, weakest first",
+            table(["family", "kept", "95 %", run.label(), "breaks at"], _families(run)),
+        ]
     if run.shift_names:
         parts += [f"## {escape(run.label())} by severity", _grid(run)]
     parts += _ending(run)
@@ -81,9 +84,10 @@ def _families(run: Run) -> list[list[str]]:
     for family in run.data["families"]:
         rpc = Figure.of(family["rpc"])
         first = words.first_break(run, family["family"])
+        breaks = words.place(run, first["shift"], first["breaks_at"]) if first else "–"
         rows.append([
             words.family_name(family["family"]), words.percent(rpc.value), words.interval(rpc, as_percent=True),
-            words.number(Figure.of(family["mpc"]).value), words.place(run, first["shift"], first["breaks_at"]) if first else "–",
+            words.number(Figure.of(family["mpc"]).value), breaks,
         ])  # fmt: skip
     return rows
 
@@ -111,6 +115,8 @@ def _ending(run: Run) -> list[str]:
     if skipped:
         facts.append(f"skipped samples: {len(skipped)} (first: {skipped[0]['sample_id']}: {skipped[0]['reason']})")
     facts += [str(note) for note in data.get("notes") or []]
-    lines = [f"- {escape(fact) if '`' not in fact else fact}" for fact in facts[:2]] + [f"- {escape(f)}" for f in facts[2:]]
+    lines = [f"- {escape(fact) if '`' not in fact else fact}" for fact in facts[:2]] + [
+        f"- {escape(f)}" for f in facts[2:]
+    ]
     command = str(data["run"].get("command") or "").replace("\n", " ")
     return ["## Notes", "\n".join(lines), f"    {command}"] if command else ["## Notes", "\n".join(lines)]

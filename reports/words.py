@@ -46,8 +46,8 @@ def interval(figure: Figure, digits: int = 2, *, as_percent: bool = False) -> st
     """
     if figure.low is None or figure.high is None:
         return ""
-    show = (lambda v: percent(v, unit=False)) if as_percent else (lambda v: number(v, digits))
-    return f"[{show(figure.low)}, {show(figure.high)}]"
+    low, high = (percent(v, unit=False) if as_percent else number(v, digits) for v in (figure.low, figure.high))
+    return f"[{low}, {high}]"
 
 
 def family_name(family: str) -> str:
@@ -121,7 +121,7 @@ def weakest(run: Run) -> str:
     text = f"Weakest against {family_name(worst['family'])}, where {kept} is left"
     breaking = first_break(run, worst["family"])
     if breaking is None:
-        return f"{text}; no shift of it takes half of the score."
+        return f"{text}; no shift of it takes half of the score." if first_break(run) else f"{text}."
     return f"{text}; it breaks at {place(run, breaking['shift'], breaking['breaks_at'])}."
 
 
@@ -134,9 +134,7 @@ def place(run: Run, shift: str, severity: Any) -> str:
 
 def first_break(run: Run, family: str | None = None) -> dict[str, Any] | None:
     """Return the shift that breaks first (lowest severity, then least kept), or None."""
-    broken = [
-        p for p in run.data["per_shift"] if p.get("breaks_at") is not None and family in (None, p["family"])
-    ]
+    broken = [p for p in run.data["per_shift"] if p.get("breaks_at") is not None and family in (None, p["family"])]
     return min(broken, key=lambda p: (p["breaks_at"], Figure.of(p["rpc"]).value or 0.0), default=None)
 
 
@@ -147,7 +145,7 @@ def breaks(run: Run) -> str:
     if total < 2:  # the sentence on the weakest family has said it
         return ""
     if not broken:
-        return f"None of {counted(total, 'shift')} takes half of the score."
+        return f"None of the {counted(total, 'shift')} takes half of the score."
     return f"Half of the score or more is lost to {len(broken)} of {counted(total, 'shift')}."
 
 
@@ -160,7 +158,7 @@ def story(failure: dict[str, Any], task: str = "detection") -> str:
     was = "" if before is None else f"On the clean picture it was {known} (score {before:.2f}). "
     score = "" if now is None else f" (score {now:.2f})"
     if kind == "missed":
-        best = "" if now is None else f"; the highest score there is {now:.2f}"
+        best = "" if now is None or now < 0.005 else f"; the highest score there is {now:.2f}"
         return f"{was}Under {shift} nothing matches it{best}."
     if kind == "invented":
         return f"Under {shift} the model reports a {other or name} where there is none{score}."

@@ -49,13 +49,21 @@ function drawCloseups(failure, mode) {
 const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(Math.round(100 * value))}`;
 const facts = (rows) => make("dl", { class: "kv" }, ...rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, shortNumber(value)))));
 
+// A classifier's likeliest classes, clean beside shifted.
+function answers(failure) {
+  const listed = (side) => failure["predictions_" + side].filter((mark) => !mark.box).map((mark) => make("li", {}, `${mark.name} `, make("span", {}, mark.score === null ? "" : mark.score.toFixed(2))));
+  const clean = listed("clean"), shifted = listed("shifted");
+  if (!clean.length && !shifted.length) return [];
+  return [make("h3", {}, "Likeliest classes"), make("div", { class: "answers" }, make("div", {}, "clean", make("ol", {}, ...clean)), make("div", {}, "shifted", make("ol", {}, ...shifted)))];
+}
+
 function about(failure) {
   const parts = [make("p", { class: "story" }, failure.story)];
   const verdict = failure.verdict;
   const label = verdict && [verdict.kind, verdict.visible_fraction !== null && verdict.visible_fraction !== undefined ? `${percent(verdict.visible_fraction)} visible` : null, verdict.hard_to_see ? "hard to see" : null, verdict.reason || null].filter(Boolean).join(", ");
   parts.push(facts([
     ["sample", failure.sample_id], ["label", label], ["score, clean", failure.score_clean], ["score, shifted", failure.score_shifted], ["IoU", failure.iou], ["loss", failure.loss],
-  ]));
+  ]), ...answers(failure));
   const e = failure.explanation;
   if (e) {
     parts.push(make("h3", {}, "Attention: share of energy inside the object"));
@@ -86,7 +94,7 @@ function show(failure) {
   $("#cam-max").textContent = e?.scale ? Number(e.scale.toPrecision(3)) : "max";
   $("#overlay-label").hidden = !(failure.overlay_clean || failure.overlay_shifted);
   $("#zoom-label").hidden = !failure.box;
-  const answered = failure.predictions_clean.length + failure.predictions_shifted.length > 0, known = failure.truth_clean.length + failure.truth_shifted.length > 0;
+  const some = (key) => [...failure[key + "_clean"], ...failure[key + "_shifted"]].some((mark) => mark.box), answered = some("predictions"), known = some("truth");
   $("#least-label").hidden = $("#predictions-label").hidden = !answered;
   $("#truth-label").hidden = !known;
   $$("#box-legend .truth").forEach((item) => { item.hidden = !known; });

@@ -93,7 +93,7 @@ function card(failure, options = {}) {
   const anchor = make("a", { href: link(failure), "aria-label": `${title(failure)}, ${place(failure)}, ${failure.sample_id}: open` }, pair, make("h3", {}, title(failure)), make("p", {}, place(failure)), make("p", {}, failure.sample_id));
   return make("article", { class: "card", "data-id": failure.id }, anchor, paper);
 }
-const shortNumber = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : typeof value === "object" ? JSON.stringify(value) : String(value));
+const shortNumber = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : Array.isArray(value) ? value.map(shortNumber).join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 const form = $("#filters");
 const drift = (failure) => { const e = failure.explanation; return e && e.energy_clean !== null && e.energy_shifted !== null ? e.energy_clean - e.energy_shifted : -Infinity; };

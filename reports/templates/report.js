@@ -126,8 +126,9 @@ document.addEventListener("click", async (event) => {
       return make("tr", {}, make("th", { scope: "row", title: matrix.classes[i] }, matrix.classes[i]), ...counts.map((count, j) => {
         const share = total ? count / total : 0;
         const title = `${matrix.classes[i]} taken for ${matrix.classes[j]}: ${count} of ${total}`;
+        const nothing = total === 0 || (i === j && ["background", "other"].includes(matrix.classes[i])); // no such answer exists
         const step = Math.round(20 * (i === j ? share : 1 - share)); // pale is right, on and off the diagonal
-        return make("td", { class: `q${step}${i === j ? " right" : ""}`, title }, share >= 0.005 ? String(Math.round(100 * share)) : "");
+        return make("td", { class: nothing ? "" : `q${step}${i === j ? " right" : ""}`, title }, share >= 0.005 ? String(Math.round(100 * share)) : "");
       }));
     });
     const table = make("table", { class: "matrix" }, make("caption", {}, matrix.name), make("thead", {}, head), make("tbody", {}, ...rows));

@@ -151,7 +151,9 @@ def _frame(
 
 
 def _shift(name: str) -> dict[str, Any]:
-    quantity, unit, values, _, changes = SHIFTS.get(name, ("strength", "", [1.0, 2.0, 3.0, 4.0, 5.0], 0.1, "appearance"))
+    quantity, unit, values, _, changes = SHIFTS.get(
+        name, ("strength", "", [1.0, 2.0, 3.0, 4.0, 5.0], 0.1, "appearance")
+    )
     return {
         "name": name,
         "family": name.split("/")[0],
@@ -175,16 +177,21 @@ def hash_of(text: str) -> int:
     return sum((i + 1) * ord(c) for i, c in enumerate(text))
 
 
-def _figures(names: list[str], severities: tuple[int, ...], task: Task, classes: list[str], empty: bool) -> list[dict[str, Any]]:
+def _figures(
+    names: list[str], severities: tuple[int, ...], task: Task, classes: list[str], empty: bool
+) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
 
-    def add(shift: str, severity: int, metric: str, value: float, name: str | None, size: str | None, clean: float) -> None:
+    def add(
+        shift: str, severity: int, metric: str, value: float, name: str | None, size: str | None, clean: float
+    ) -> None:
         half = 0.02 + 0.03 * (1 - value)
         null = empty and (metric != METRICS[task][0] or name is not None or hash_of(shift) % 2 == 0)
         out.append({
             "shift": shift, "severity": severity, "metric": metric, "class_name": name, "size": size,
             "value": None if null else value, "low": None if empty else max(0.0, value - half),
-            "high": None if empty else min(1.0, value + half), "n": 1 if empty else 40, "delta": None if null else value - clean,
+            "high": None if empty else min(1.0, value + half), "n": 1 if empty else 40,
+            "delta": None if null else value - clean,
             "delta_low": None if empty else value - clean - half, "delta_high": None if empty else value - clean + half,
         })  # fmt: skip
 
@@ -204,9 +211,13 @@ def _figures(names: list[str], severities: tuple[int, ...], task: Task, classes:
     return out
 
 
-def _summaries(cells: list[dict[str, Any]], names: list[str], task: Task, severities: tuple[int, ...]) -> dict[str, Any]:
+def _summaries(
+    cells: list[dict[str, Any]], names: list[str], task: Task, severities: tuple[int, ...]
+) -> dict[str, Any]:
     metric = METRICS[task][0]
-    score = {(c["shift"], c["severity"]): c for c in cells if c["metric"] == metric and not c["class_name"] and not c["size"]}
+    score = {
+        (c["shift"], c["severity"]): c for c in cells if c["metric"] == metric and not c["class_name"] and not c["size"]
+    }
     clean = score["clean", 0]
     base = clean["value"] or 0.71
 
@@ -293,7 +304,9 @@ def _gallery(
         picture, boxes = streets[i]
         stem = f"evidence/{k:04d}"
         worsen(picture, name, severity).save(run / f"{stem}_shifted.png")
-        out.append(_failure(run, stem, k, i, task, name, severity, kinds[k % len(kinds)], boxes, classes, size, hostile))
+        out.append(
+            _failure(run, stem, k, i, task, name, severity, kinds[k % len(kinds)], boxes, classes, size, hostile)
+        )
     return out
 
 
@@ -305,18 +318,25 @@ def _failure(
     verdicts = ["kept", "modified", "occluded", "invalid"]
     truth = [
         {"box": b, "class_name": c, "ignore": j == 3,
-         "verdict": {"kind": verdicts[j % 4], "visible_fraction": 1 - 0.2 * (j % 4), "reason": "", "hard_to_see": False}}
+         "verdict": {"kind": verdicts[j % 4], "visible_fraction": 1 - 0.2 * (j % 4), "reason": ""}}
         for j, (b, c) in enumerate(zip(boxes, labels, strict=True))
     ]  # fmt: skip
     target = k % len(boxes)
-    seen = [{"box": [v + 1.5 for v in b], "class_name": c, "score": 0.93 - 0.06 * j} for j, (b, c) in enumerate(zip(boxes, labels, strict=True))]
+    seen = [
+        {"box": [v + 1.5 for v in b], "class_name": c, "score": 0.93 - 0.06 * j}
+        for j, (b, c) in enumerate(zip(boxes, labels, strict=True))
+    ]
     after = [p for j, p in enumerate(seen) if j != target]
     box = boxes[target]
     predicted = None
     if kind in ("confused", "misplaced", "invented"):
-        predicted = classes[(labels.index(labels[target]) + 1) % len(classes)] if kind != "misplaced" else labels[target]
+        predicted = (
+            classes[(labels.index(labels[target]) + 1) % len(classes)] if kind != "misplaced" else labels[target]
+        )
         shift_by = 0.35 * (box[2] - box[0]) if kind == "misplaced" else 0
-        after.append({"box": [box[0] + shift_by, box[1], box[2] + shift_by, box[3]], "class_name": predicted, "score": 0.61})
+        after.append(
+            {"box": [box[0] + shift_by, box[1], box[2] + shift_by, box[3]], "class_name": predicted, "score": 0.61}
+        )
     whole = task != "detection"
     for side, spread in (("clean", 0.16), ("shifted", 0.5)):
         focus = [0, 0, *size] if whole else box
@@ -389,7 +409,9 @@ def paint_street(seed: int, size: tuple[int, int]) -> tuple[Image.Image, list[li
     draw.polygon([(vx - 10, horizon), (vx + 10, horizon), (w + 140, h), (-140, h)], fill=(86, 88, 92))
     for t in np.linspace(0.05, 1, 9):
         x, yy = vx + (320 - vx) * t, horizon + (h - horizon) * t**1.6
-        draw.polygon([(x - 4 * t, yy), (x + 4 * t, yy), (x + 5 * t, yy + 16 * t), (x - 5 * t, yy + 16 * t)], fill=(226, 224, 212))
+        draw.polygon(
+            [(x - 4 * t, yy), (x + 4 * t, yy), (x + 5 * t, yy + 16 * t), (x - 5 * t, yy + 16 * t)], fill=(226, 224, 212)
+        )
     boxes = []
     for j in range(5):
         t = 0.18 + 0.16 * j + rng.uniform(0, 0.08)
@@ -405,16 +427,34 @@ def paint_street(seed: int, size: tuple[int, int]) -> tuple[Image.Image, list[li
 
 def _car(draw: ImageDraw.ImageDraw, x: float, y: float, width: float, rng: np.random.Generator) -> list[float]:
     height = width * 0.52
-    body = tuple(int(v) for v in rng.choice(np.array([[168, 42, 38], [44, 74, 122], [210, 210, 206], [52, 56, 60], [196, 152, 48]])))
+    body = tuple(
+        int(v)
+        for v in rng.choice(np.array([[168, 42, 38], [44, 74, 122], [210, 210, 206], [52, 56, 60], [196, 152, 48]]))
+    )
     left, top = x - width / 2, y - height
     draw.ellipse((left - 4, y - height * 0.14, left + width + 4, y + height * 0.06), fill=(58, 60, 63))
-    roof = [(left + width * 0.18, top + height * 0.42), (left + width * 0.28, top), (left + width * 0.72, top), (left + width * 0.82, top + height * 0.42)]
+    roof = [
+        (left + width * 0.18, top + height * 0.42),
+        (left + width * 0.28, top),
+        (left + width * 0.72, top),
+        (left + width * 0.82, top + height * 0.42),
+    ]
     draw.polygon(roof, fill=body)
-    glass = [(left + width * 0.25, top + height * 0.4), (left + width * 0.32, top + height * 0.07), (left + width * 0.68, top + height * 0.07), (left + width * 0.75, top + height * 0.4)]
+    glass = [
+        (left + width * 0.25, top + height * 0.4),
+        (left + width * 0.32, top + height * 0.07),
+        (left + width * 0.68, top + height * 0.07),
+        (left + width * 0.75, top + height * 0.4),
+    ]
     draw.polygon(glass, fill=(60, 76, 90))
-    draw.rounded_rectangle((left, top + height * 0.38, left + width, y - height * 0.08), radius=max(1, height * 0.12), fill=body)
+    draw.rounded_rectangle(
+        (left, top + height * 0.38, left + width, y - height * 0.08), radius=max(1, height * 0.12), fill=body
+    )
     for cx in (0.12, 0.76):
-        draw.rectangle((left + width * cx, top + height * 0.52, left + width * (cx + 0.12), top + height * 0.62), fill=(240, 232, 190))
+        draw.rectangle(
+            (left + width * cx, top + height * 0.52, left + width * (cx + 0.12), top + height * 0.62),
+            fill=(240, 232, 190),
+        )
         draw.ellipse((left + width * cx, y - height * 0.22, left + width * (cx + 0.14), y), fill=(28, 28, 30))
     return [left, top, left + width, y]
 
@@ -424,7 +464,9 @@ def _person(draw: ImageDraw.ImageDraw, x: float, y: float, height: float, rng: n
     coat = tuple(int(v) for v in rng.integers(40, 190, 3))
     draw.rectangle((x - width * 0.24, y - height * 0.46, x - width * 0.04, y), fill=(44, 48, 66))
     draw.rectangle((x + width * 0.06, y - height * 0.46, x + width * 0.26, y), fill=(44, 48, 66))
-    draw.rounded_rectangle((x - width * 0.36, y - height * 0.84, x + width * 0.36, y - height * 0.4), radius=max(1, width * 0.2), fill=coat)
+    draw.rounded_rectangle(
+        (x - width * 0.36, y - height * 0.84, x + width * 0.36, y - height * 0.4), radius=max(1, width * 0.2), fill=coat
+    )
     draw.ellipse((x - width * 0.2, y - height, x + width * 0.2, y - height * 0.83), fill=(206, 166, 138))
     return [x - width / 2, y - height, x + width / 2, y]
 
@@ -441,7 +483,9 @@ def worsen(picture: Image.Image, name: str, severity: int) -> Image.Image:
         clear = np.exp(-0.16 * severity * depth**0.6)
         array = array * clear + 206 * (1 - clear)
     elif family == "lighting":
-        gain = (1 - 0.88 * t, 1 - 0.84 * t, 1 - 0.72 * t) if kind == "night" else (1 + 0.7 * t, 1 + 0.6 * t, 1 + 0.35 * t)
+        gain = (
+            (1 - 0.88 * t, 1 - 0.84 * t, 1 - 0.72 * t) if kind == "night" else (1 + 0.7 * t, 1 + 0.6 * t, 1 + 0.35 * t)
+        )
         array = array * gain + rng.normal(0, 5 * t, array.shape) + (60 * t if kind == "low_sun" else 0)
     elif kind == "motion_blur":
         array = np.mean([np.roll(array, k, axis=1) for k in range(1 + int(severity * w / 120))], axis=0)

@@ -1,0 +1,320 @@
+"""The page as text: sound markup, nothing unescaped, figures that are those of the run, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import reports
+from reports import figures, gallery, html, palette, tables, views, words
+from reports.read import Figure, Run, read
+from scenes.errors import InputError
+
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+class Balance(HTMLParser):
+    """Raises where a tag closes another than the last opened; collects the elements and the text outside scripts."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1] == tag, f"</{tag}> closes <{self.open[-1]}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+
+def parse(page: Path) -> Balance:
+    parser = Balance()
+    parser.feed(page.read_text(encoding="utf-8"))
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def text_of(page: Path) -> str:
+    return " ".join(" ".join(parse(page).text).split())
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"task": "segmentation"},
+        {"task": "classification"},
+        {"hostile": True},
+        {"empty_figures": True, "failures": 0},
+        {"shifts": 0, "failures": 0},
+        {"shifts": 1, "severities": (3,), "failures": 1},
+        {"shifts": 40, "severities": (1, 2, 3, 4, 5), "failures": 5},
+    ],
+    ids=str,
+)
+def test_the_page_is_sound_html_whatever_the_run_holds(page_of: Any, options: dict[str, Any]) -> None:
+    found = parse(page_of(**options))
+    ids = [attributes["id"] for _, attributes in found.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    anchors = {str(a["href"])[1:] for tag, a in found.elements if tag == "a" and str(a.get("href", "")).startswith("#")}
+    assert anchors <= set(ids)
+
+
+def test_no_element_comes_from_the_run(page_of: Any) -> None:
+    """Names, ids and notes that are markup add no element: the tags are those of a harmless run, but for counts."""
+    harmless, hostile = parse(page_of()), parse(page_of(hostile=True))
+    assert {tag for tag, _ in harmless.elements} == {tag for tag, _ in hostile.elements}
+    handlers = [name for _, attributes in hostile.elements for name in attributes if name.startswith("on")]
+    assert handlers == []
+    assert "<script>alert(1)</script> keeps" in " ".join(hostile.text)
+
+
+def test_data_for_scripts_cannot_close_its_element(page_of: Any) -> None:
+    text = page_of(hostile=True).read_text(encoding="utf-8")
+    blocks = re.findall(r'<script type="application/json" id="(data-\w+)">(.*?)</script>', text, re.DOTALL)
+    loaded = {name: json.loads(block) for name, block in blocks}
+    assert any("</script><b>" in item["sample_id"] for item in loaded["data-failures"])
+    assert not any("<" in block for _, block in blocks)
+
+
+def test_the_page_names_no_other_place(page_of: Any) -> None:
+    text = page_of().read_text(encoding="utf-8")
+    outside = set(re.findall(r"(?:https?:)?//[\w.]+", re.sub(r"base64,[\w+/=]+", "", text)))
+    assert outside <= {"http://www.w3.org"}  # the name of SVG's language, which no browser asks for
+    assert "default-src 'none'" in text
+
+
+def test_the_headline_is_that_of_the_run(detection_run: Path, page_of: Any) -> None:
+    data = json.loads((detection_run / "results.json").read_text())
+    text = text_of(page_of())
+    rpc, clean = data["headline"]["rpc"], data["headline"]["clean"]
+    assert f"keeps {100 * rpc['value']:.0f}\u00a0% of its clean mAP".replace("\u00a0", " ") in text.replace(
+        "\u00a0", " "
+    )
+    assert f"{clean['value']:.2f} [{clean['low']:.2f}, {clean['high']:.2f}]" in text
+    assert f"[{100 * rpc['low']:.0f}, {100 * rpc['high']:.0f}]" in text
+
+
+def test_cells_of_the_grid_are_shifted_over_clean(detection_run: Path) -> None:
+    run = read(detection_run)
+    by_key = {
+        (f["shift"], f["severity"]): f["value"]
+        for f in run.data["figures"]
+        if (f["metric"], f["class_name"], f["size"]) == ("map", None, None)
+    }
+    seen = 0
+    for group in views.heat(run, "map"):
+        for row in group["rows"]:
+            for cell in row["cells"]:
+                value = by_key[row["shift"], cell["severity"]]
+                assert cell["kept"] == f"{100 * value / by_key['clean', 0]:.0f}"
+                assert cell["value"] == f"{value:.2f}"
+                assert cell["step"] == round(20 * value / by_key["clean", 0])
+                seen += 1
+    assert seen == 16 * 3
+
+
+def test_the_first_cell_below_half_is_outlined(detection_run: Path) -> None:
+    run = read(detection_run)
+    rows = [row for group in views.heat(run, "map") for row in group["rows"]]
+    for ranked in run.data["per_shift"]:
+        row = next(row for row in rows if row["shift"] == ranked["shift"])
+        assert [cell["severity"] for cell in row["cells"] if cell["breaks"]] == [ranked["breaks_at"]] * (
+            ranked["breaks_at"] is not None
+        )
+
+
+def test_a_mean_over_cells_is_the_mpc_of_the_run(detection_run: Path) -> None:
+    run = read(detection_run)
+    assert run.mean() == pytest.approx(run.data["headline"]["mpc"]["value"])
+    for ranked in run.data["per_shift"]:
+        assert run.mean(shifts=[ranked["shift"]]) == pytest.approx(ranked["mpc"]["value"])
+
+
+def test_classes_are_ranked_by_what_they_keep(detection_run: Path) -> None:
+    run = read(detection_run)
+    rows = tables.breakdown(run, by="name")
+    assert len(rows) == 7
+    kept = [row["retention"] for row in rows]
+    assert kept == sorted(kept)
+    worst = rows[0]["name"]
+    clean = next(f["value"] for f in run.data["figures"] if f["shift"] == "clean" and f["class_name"] == worst)
+    assert rows[0]["clean"] == f"{clean:.2f}"
+
+
+def test_unknown_figures_are_said_to_be_too_few(page_of: Any) -> None:
+    text = text_of(page_of(empty_figures=True, failures=0))
+    assert "Too few samples to say how good" in text
+    assert "None" not in text
+    assert not re.search(r"\b(nan|null|undefined)\b", text, re.IGNORECASE)
+
+
+def test_a_drawn_curve_stands_where_its_values_are() -> None:
+    points = [
+        figures.Point(0, Figure(0.8), "clean", "clean: 0.8"),
+        figures.Point(5, Figure(0.2, 0.1, 0.3), "50", "a & b"),
+    ]
+    svg = str(figures.curve(points, clean=Figure(0.8), top=1.0, label="x"))
+    heights = [float(y) for y in re.findall(r'<circle class="dot" cx="[\d.]+" cy="([\d.]+)"', svg)]
+    scale = figures.HEIGHT - figures.TOP - figures.BOTTOM
+    assert (heights[1] - heights[0]) / scale == pytest.approx(0.6, abs=0.002)
+    assert "<title>a &amp; b</title>" in svg
+
+
+@pytest.mark.parametrize("anchors", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+def test_lightness_alone_tells_what_is_kept(anchors: tuple[palette.Anchor, ...]) -> None:
+    steps = palette.ramp(anchors)
+    light = [palette.relative_luminance(colour) for colour, _ in steps]
+    assert light == sorted(light, reverse=anchors is palette.DARK)
+    assert all(palette.contrast(colour, ink) >= 4.5 for colour, ink in steps)
+
+
+def test_pictures_fit_the_budget_and_those_left_out_are_counted(builder: ModuleType, tmp_path: Path) -> None:
+    run = read(builder.build(tmp_path / "run", failures=8))
+    everything = gallery.build(run)
+    size = sum(len(asset.content) for asset in everything.assets.values())
+    assert everything.left_out == 0
+    smaller = gallery.build(run, budget=size // 2)
+    assert smaller.left_out == 0
+    assert sum(len(asset.content) for asset in smaller.assets.values()) <= size // 2
+    tiny = gallery.build(run, budget=30_000)
+    assert sum(len(asset.content) for asset in tiny.assets.values()) <= 30_000
+    assert tiny.left_out == sum(item["shifted"] is None for item in tiny.items) > 0
+    shown = [item["loss"] for item in tiny.items if item["shifted"]]
+    assert not shown or min(shown) >= max(item["loss"] for item in tiny.items if not item["shifted"])
+
+
+def test_a_picture_that_several_failures_show_is_stored_once(builder: ModuleType, tmp_path: Path) -> None:
+    shown = gallery.build(read(builder.build(tmp_path / "run", failures=12, frames=2)))
+    assert len({item["clean"] for item in shown.items}) == 2
+
+
+def test_a_missing_picture_is_said_and_the_page_still_written(builder: ModuleType, tmp_path: Path) -> None:
+    run = builder.build(tmp_path / "run", failures=4)
+    (run / "evidence/0001_shifted.png").write_bytes(b"no picture")
+    (run / "evidence/0002_shifted.png").unlink()
+    assert "2 pictures named by the run could not be read" in text_of(reports.write(run))
+
+
+def test_pictures_outside_the_run_are_refused(builder: ModuleType, tmp_path: Path) -> None:
+    run = builder.build(tmp_path / "run", failures=1)
+    data = json.loads((run / "results.json").read_text())
+    data["gallery"][0]["clean"] = "../secret.png"
+    (run / "results.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"expected pictures inside the run, got '\.\./secret\.png'"):
+        reports.write(run)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "expected a run folder with results.json"),
+        ("{", "expected JSON"),
+        ('{"schema": "roadproof.results/9"}', "expected 'roadproof.results/1', got 'roadproof.results/9'"),
+        ('{"schema": "roadproof.results/1"}', "missing run, dataset"),
+    ],
+)
+def test_what_is_no_run_is_a_clear_error(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        reports.write(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ([] if content is None else ["results.json"])
+
+
+def test_an_unfinished_run_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(InputError, match="not finished"):
+        reports.write(tmp_path)
+
+
+def test_the_same_run_gives_the_same_page_and_leaves_nothing_else(builder: ModuleType, tmp_path: Path) -> None:
+    run = builder.build(tmp_path / "run", failures=3)
+    before = {p.name for p in run.iterdir()}
+    first = reports.write(run, single_file=False).read_bytes()
+    assert {p.name for p in run.iterdir()} - before == {"report.html", "summary.md", "report_assets"}
+    assert len(list((run / "report_assets").iterdir())) > 3
+    assert reports.write(run, single_file=False).read_bytes() == first
+    single = reports.write(run)
+    assert {p.name for p in run.iterdir()} - before == {"report.html", "summary.md"}
+    assert single.stat().st_size > len(first)
+
+
+def test_nothing_half_written_stays_when_the_disk_is_full(
+    builder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = builder.build(tmp_path / "run", failures=2)
+    page = reports.write(run).read_bytes()
+    before = {p.name for p in run.iterdir()}
+
+    def full(self: Path, *_: Any, **__: Any) -> int:
+        with self.open("w") as file:
+            file.write("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        html.write(read(run))
+    assert {p.name for p in run.iterdir()} == before
+    assert (run / "report.html").read_bytes() == page
+
+
+def run_with(detection_run: Path, **changes: Any) -> Run:
+    data = json.loads((detection_run / "results.json").read_text())
+    data.update(changes)
+    return Run(detection_run, data)
+
+
+def test_the_verdict_says_where_it_breaks_in_physical_words(detection_run: Path) -> None:
+    run = read(detection_run)
+    assert words.weakest(run).replace("\u00a0", " ") == (
+        "Weakest against weather, where 48 % is left; it breaks at severity 3 of fog (visibility 200 m)."
+    )
+    unbroken = run_with(
+        detection_run,
+        families=[{**f, "breaks_at": None} for f in run.data["families"]],
+        per_shift=[{**p, "breaks_at": None} for p in run.data["per_shift"]],
+    )
+    assert words.weakest(unbroken).endswith("is left.")
+    assert "None of the" in words.breaks(unbroken)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("missed", "Under fog nothing matches it; the highest score there is 0.12."),
+        ("invented", "Under fog the model reports a bus where there is none (score 0.12)."),
+        ("confused", "Under fog it is taken for bus (score 0.12)."),
+        ("misplaced", "Under fog it is found in the wrong place: IoU with the true box is 0.40."),
+    ],
+)
+def test_the_story_of_a_failure(kind: str, said: str) -> None:
+    failure = {
+        "failure": kind, "shift": "weather/fog", "class_name": "car", "predicted_class": "bus",
+        "score_clean": None, "score_shifted": 0.12, "iou": 0.4,
+    }  # fmt: skip
+    assert words.story(failure) == said
+    assert words.story({**failure, "score_clean": 0.9, "failure": "missed"}).startswith(
+        "On the clean picture it was found"
+    )
