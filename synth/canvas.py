@@ -124,11 +124,15 @@ class Canvas:
             if visibility is not None:
                 visibility[row] *= share
         masks = self.masks if old.masks is not None else None
-        fields = {"boxes": boxes, "visibility": visibility, "masks": masks, "segmentation": self.segmentation, **changes}
+        fields = {
+            "boxes": boxes,
+            "visibility": visibility,
+            "masks": masks,
+            "segmentation": self.segmentation,
+            **changes,
+        }
         annotations = replace(old, **fields)
-        result = replace(
-            self.sample, image=self.image, annotations=annotations, depth=self.depth, instances=instances
-        )
+        result = replace(self.sample, image=self.image, annotations=annotations, depth=self.depth, instances=instances)
         return note_visible(result, fractions)
 
 

@@ -104,7 +104,9 @@ def _windows(hole: Mask) -> list[tuple[int, int, int, int]]:
     windows = []
     for x, y, w, h, _ in stats[1:count].tolist():
         margin = max(8, min(w, h) // 2)
-        windows.append((max(0, y - margin), min(height, y + h + margin), max(0, x - margin), min(width, x + w + margin)))
+        windows.append(
+            (max(0, y - margin), min(height, y + h + margin), max(0, x - margin), min(width, x + w + margin))
+        )
     if len(windows) > 40 or sum((b - a) * (d - c) for a, b, c, d in windows) > 1.5 * hole.size:
         return [(0, height, 0, width)]
     return windows

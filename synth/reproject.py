@@ -23,7 +23,7 @@ from scenes.sample import Annotations, Boxes, Depth, Sample
 from synth.fill import fill_background
 from synth.regions import Mask, ignore_value, object_region
 from synth.relabel import boxes_of_masks, note_visible
-from synth.warp import Points, clip_boxes, flat_index, forward_boxes, pull
+from synth.warp import Points, clip_boxes, flat_index, forward_boxes, owner_map, pull, warp_masks
 
 _OVERLAP_PX = 0.03  # squares are drawn this much wider than a pixel, so that rounding leaves no crack
 _NEAREST_M = 0.05
@@ -36,12 +36,14 @@ class View:
 
     x, y:    (H, W) float32 old pixels, centres at halves; inverse_depth: (H, W) of the new camera, 0 = sky, -1 = hole
     areas:   (N + 1,) pixels that each object would cover if it were alone and the frame endless
+    owner:   (H, W) row + 1 of the object of each old pixel
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     inverse_depth: NDArray[np.float32]
     areas: NDArray[np.float64]
+    owner: NDArray[np.int32]
 
     @property
     def known(self) -> Mask:
@@ -77,7 +79,7 @@ def _objects(sample: Sample, index: NDArray[np.intp], known: Mask) -> Mask | Non
     """Return (H, W) where the new frame shows objects, a little widened; None where no pixels are labelled."""
     owner = sample.instances
     if owner is None and sample.annotations.masks is not None and len(sample.annotations):
-        owner = sample.annotations.masks.any(axis=0).astype(np.int32)
+        owner = owner_map(sample)
     if owner is None:
         return None
     there = pull((owner > 0).astype(np.uint8), index, known, 0)
@@ -90,18 +92,14 @@ def look_again(sample: Sample, camera: Camera) -> View:
     if sample.depth is None or sample.camera is None:
         raise InputError(f"reprojection needs depth and camera; sample {sample.sample_id!r} lacks one")
     inverse = inverse_depth(sample.depth)
-    owner = np.zeros(inverse.shape, np.int32)
-    for row in range(len(sample.annotations)):
-        region = object_region(sample, row)
-        if region is not None:
-            owner[region.slices][region.mask] = row + 1
+    owner = owner_map(sample)
     motion = camera.world_to_cam @ sample.camera.cam_to_world
     turn = camera.K @ motion[:3, :3] @ np.linalg.inv(sample.camera.K)
     shift = camera.K @ motion[:3, 3]
     areas = np.zeros(len(sample.annotations) + 1)
     x, y, seen = (np.full((camera.height, camera.width), value, np.float32) for value in (0.5, 0.5, -1.0))
     _draw_squares(inverse, owner, turn, shift, x, y, seen, areas)
-    return View(x=x, y=y, inverse_depth=seen, areas=areas)
+    return View(x=x, y=y, inverse_depth=seen, areas=areas, owner=owner)
 
 
 def inverse_depth(depth: Depth) -> NDArray[np.float32]:
@@ -196,12 +194,7 @@ def _annotations(
     segmentation = old.segmentation
     if segmentation is not None:
         segmentation = pull(segmentation, index, known, ignore_value(old))
-    masks = None
-    if old.masks is not None:
-        masks = np.zeros((len(old), camera.height, camera.width), np.bool_)
-        for row, mask in enumerate(old.masks):
-            if mask.any():
-                masks[row] = pull(mask, index, known, False)
+    masks = None if old.masks is None else warp_masks(old.masks, index, known)
     follow = [_follow_object(sample, camera, row) for row in range(len(old))]
     frame = (camera.width, camera.height)
     boxes = boxes_of_masks(masks) if masks is not None else clip_boxes(_moved(old.boxes, follow), frame)
@@ -222,12 +215,7 @@ def _annotations(
 
 def _fractions(sample: Sample, view: View, index: NDArray[np.intp], boxes: Boxes) -> Mapping[int, float]:
     """Return for each object how much of what was visible still is: its drawn pixels over those it has when alone."""
-    owner = np.zeros((sample.height, sample.width), np.int32)
-    for row in range(len(sample.annotations)):
-        region = object_region(sample, row)
-        if region is not None:
-            owner[region.slices][region.mask] = row + 1
-    counts = np.bincount(pull(owner, index, view.known, 0).ravel(), minlength=len(boxes) + 1)[1:]
+    counts = np.bincount(pull(view.owner, index, view.known, 0).ravel(), minlength=len(boxes) + 1)[1:]
     empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
     shares = np.where(empty, 0.0, np.minimum(1.0, counts / np.maximum(view.areas[1:], 1e-6)))
     shares[shares > 0.98] = 1.0  # outlines are no more accurate than that

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from scenes.camera import Camera
 from scenes.sample import Annotations, Boxes, Sample
@@ -70,7 +71,7 @@ def _warp_annotations(sample: Sample, warp: Warp, index: NDArray[np.intp]) -> tu
     segmentation = old.segmentation
     if segmentation is not None:
         segmentation = pull(segmentation, index, warp.known, ignore_value(old))
-    masks = None if old.masks is None else warp_masks(old.masks, warp, index)
+    masks = None if old.masks is None else warp_masks(old.masks, index, warp.known)
     boxes = boxes_of_masks(masks) if masks is not None else clip_boxes(forward_boxes(old.boxes, warp.forward), frame)
     amodal = None if old.boxes_amodal is None else forward_boxes(old.boxes_amodal, warp.forward)
     inside = np.array([_share_inside(sample, row, warp.forward) for row in range(n)], np.float32)
@@ -83,12 +84,30 @@ def _warp_annotations(sample: Sample, warp: Warp, index: NDArray[np.intp]) -> tu
     return notes, fractions
 
 
-def warp_masks(masks: Mask, warp: Warp, index: NDArray[np.intp]) -> Mask:
-    """Return (N, H, W) masks at the flat indices, each only where it can be."""
-    out = np.zeros_like(masks)
+def owner_map(sample: Sample) -> NDArray[np.int32]:
+    """Return (H, W) row + 1 of the object that each pixel belongs to, 0 = none; ellipses where there are only boxes."""
+    owner = np.zeros((sample.height, sample.width), np.int32)
+    for row in range(len(sample.annotations)):
+        region = object_region(sample, row)
+        if region is not None:
+            owner[region.slices][region.mask] = row + 1
+    return owner
+
+
+def warp_masks(masks: Mask, index: NDArray[np.intp], known: Mask | None) -> Mask:
+    """Return (N, H, W) masks at flat indices, nearest neighbour. Masks that do not overlap are moved all at once."""
+    out = np.zeros((len(masks), *index.shape), np.bool_)
+    owner = np.zeros(masks.shape[1:], np.int32)
     for row, mask in enumerate(masks):
-        if mask.any():
-            out[row] = pull(mask, index, warp.known, False)
+        owner[mask] = row + 1
+    counts = np.bincount(owner.ravel(), minlength=len(masks) + 1)[1:]
+    moved = pull(owner, index, known, 0)
+    windows = find_objects(moved, max_label=len(masks))
+    for row, mask in enumerate(masks):
+        if counts[row] != np.count_nonzero(mask):
+            out[row] = pull(mask, index, known, False)
+        elif windows[row] is not None:
+            out[row][windows[row]] = moved[windows[row]] == row + 1
     return out
 
 

@@ -27,6 +27,9 @@ from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 
 
+_LEAST_LIGHT = np.float32(0.4)  # a street in the shade is exposed so that an open place is bright
+
+
 @dataclass(frozen=True)
 class BackgroundParams:
     """share: of the background's pixels that is replaced; objects: how many are kept (0 = nothing is done)."""
@@ -82,7 +85,7 @@ class Background:
         if not (far >= 0.5).any():
             return sample
         place = make_place(params.place, params.seed, sample.camera)
-        behind = place.light * scene_white(sample.image)
+        behind = place.light * np.maximum(1.4 * scene_white(sample.image), _LEAST_LIGHT)
         behind *= _shadows(sample, kept)[..., None]
         old = _without_rim(sample, objects)
         alpha = (far * (1 - matte))[..., None]

@@ -185,7 +185,14 @@ def _foliage(place: Place, seed: int) -> Occluder:
 
 
 def _draw_leaves(
-    h: int, w: int, spots: NDArray[np.float64], ranks: NDArray[np.int64], length: float, *, reverse: bool, up_to: int = 1 << 30
+    h: int,
+    w: int,
+    spots: NDArray[np.float64],
+    ranks: NDArray[np.int64],
+    length: float,
+    *,
+    reverse: bool,
+    up_to: int = 1 << 30,
 ) -> Field:
     """Return (h, w) the rank of the leaf on top, -1 where there is none; reverse = the lowest rank lies on top."""
     canvas = np.full((h, w), -1, np.float32)

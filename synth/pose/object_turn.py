@@ -75,7 +75,9 @@ class ObjectTurn:
 
     def apply(self, sample: Sample, params: TurnParams) -> Sample:
         if sample.scene is None:
-            raise InputError(f"{self.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a fitted scene")
+            raise InputError(
+                f"{self.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a fitted scene"
+            )
         if not params.targets and sample.camera is not None:
             return sample
         angle = math.radians(params.angle_deg)

@@ -171,9 +171,7 @@ def _lay_deformed(canvas: Canvas, region: Region, deformation: Deformation, near
         mask = region.full((sample.height, sample.width))[crop]
     box = forward_boxes(np.array([region.window], np.float32), deformation.forward)[0]
     outer: Window = (int(box[0]) - 2, int(box[1]) - 2, int(np.ceil(box[2])) + 2, int(np.ceil(box[3])) + 2)
-    x, y = deformation.back(
-        np.arange(outer[0], outer[2])[None, :] + 0.5, np.arange(outer[1], outer[3])[:, None] + 0.5
-    )
+    x, y = deformation.back(np.arange(outer[0], outer[2])[None, :] + 0.5, np.arange(outer[1], outer[3])[:, None] + 0.5)
     map_x, map_y = x - source[0] - 0.5, y - source[1] - 0.5
     soft = cv2.remap(mask.astype(np.float32), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     paint = cv2.remap(
@@ -223,9 +221,7 @@ def _bend(sample: Sample, region: Region, deformation: Deformation) -> Sample:
     grows = np.abs(box - np.array(region.window, np.float32)).max()
     margin = max(4.0, 1.8 * float(grows))
     rows, columns = np.arange(sample.height)[:, None] + 0.5, np.arange(sample.width)[None, :] + 0.5
-    outside = np.maximum(
-        np.maximum(box[0] - columns, columns - box[2]), np.maximum(box[1] - rows, rows - box[3])
-    )
+    outside = np.maximum(np.maximum(box[0] - columns, columns - box[2]), np.maximum(box[1] - rows, rows - box[3]))
     left = np.clip(1 - outside / margin, 0, 1)
     weight = (left * left * (3 - 2 * left)).astype(np.float32)
     x, y = deformation.back(columns, rows)
@@ -244,8 +240,6 @@ def _bend(sample: Sample, region: Region, deformation: Deformation) -> Sample:
         boxes[region.row] = clip_boxes(moved, (sample.width, sample.height))[0]
         if boxes_3d is not None:
             boxes_3d[region.row] = np.nan
-    notes = replace(
-        old, boxes=boxes, boxes_3d=boxes_3d, segmentation=notes.segmentation
-    )
+    notes = replace(old, boxes=boxes, boxes_3d=boxes_3d, segmentation=notes.segmentation)
     result = replace(result, annotations=notes, meta=sample.meta)
     return note(result, "edited", {region.key: _reason(deformation)} if region.row >= 0 else {})

@@ -87,7 +87,9 @@ class Repaint:
             old = to_linear(sample.image[region.slices])
             step = max(region.height, region.width) / size
             rows, columns = np.indices(region.mask.shape, dtype=np.float32)
-            paint = _under_the_same_light(old, region.mask, reflectance(pattern, seed, columns / step, rows / step), white)
+            paint = _under_the_same_light(
+                old, region.mask, reflectance(pattern, seed, columns / step, rows / step), white
+            )
             over(image, region.window, paint, _edge(region) * np.float32(params.share))
             if region.row >= 0:
                 reasons[region.key] = f"{params.share:.0%} repainted ({pattern})"

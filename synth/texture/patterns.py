@@ -44,7 +44,9 @@ def _colours(rng: Rng) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     other = (hue + rng.uniform(0.25, 0.75)) % 1.0
     saturation, light = rng.uniform(0.55, 0.95), rng.uniform(0.4, 0.75)
     first = np.array(colorsys.hsv_to_rgb(hue, saturation, light), np.float32)
-    second = np.array(colorsys.hsv_to_rgb(other, rng.uniform(0.0, 0.6), dark if rng.uniform() < 0.6 else 0.8), np.float32)
+    second = np.array(
+        colorsys.hsv_to_rgb(other, rng.uniform(0.0, 0.6), dark if rng.uniform() < 0.6 else 0.8), np.float32
+    )
     return np.maximum(first, 0.02), np.maximum(second, 0.02)
 
 

@@ -97,7 +97,9 @@ def _graffiti(seed: int, old: Linear, level: Linear, x: Field, y: Field, footpri
     rng = Rng(seed, "graffiti")
     white = np.maximum(level.mean(axis=1, keepdims=True) / 0.16, 0.05)  # asphalt reflects about 16 %
     for stroke in range(4):
-        colour = np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.6, 1.0), rng.uniform(0.35, 0.85)), np.float32)
+        colour = np.array(
+            colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.6, 1.0), rng.uniform(0.35, 0.85)), np.float32
+        )
         field = lookup_noise(seed + stroke, x + 7.0 * stroke, y, cell=rng.uniform(1.8, 3.2), octaves=2, gain=0.35)[0]
         width = rng.uniform(0.10, 0.17)
         ramp = width * 0.25 + 0.4 * footprint
