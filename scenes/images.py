@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def read_oriented(path: Path) -> tuple[Image, Orientation]:
     """Return the upright picture and how it was turned."""
     with _opened(path) as picture:
         orientation = _orientation(picture)
+        picture.load()
         rgb = orientation.array(_rgb(picture, path))
     return np.ascontiguousarray(rgb), orientation
 
@@ -198,7 +200,9 @@ def _encode(path: Path, suffix: str, pixels: NDArray[Any], options: list[int]) -
 def _opened(path: Path) -> Iterator[Pillow.Image]:
     """Open a picture; whatever fails inside, decoding included, becomes an `InputError` that names the file."""
     try:
-        with Pillow.open(path) as picture:
+        with _quiet():
+            opened = Pillow.open(path)
+        with opened as picture:
             yield picture
     except InputError:
         raise
@@ -217,11 +221,24 @@ def _size_in_words(path: Path) -> str:
     return f"{size} bytes" if size else "an empty file"
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what Pillow says of broken EXIF blocks, which change no pixel, and of pictures up to 178 megapixels."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        yield
+
+
 def _orientation(picture: Pillow.Image) -> Orientation:
-    try:
-        exif = int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except (*_BROKEN, TypeError):  # a broken EXIF block says nothing about the pixels
-        exif = 1
+    """Read EXIF without decoding: in a PNG only a block before the pixels counts; to look further is to decode it."""
+    exif = 1
+    if picture.format != "PNG" or {"exif", "Raw profile type exif"} & picture.info.keys():
+        try:
+            with _quiet():
+                exif = int(picture.getexif().get(_EXIF_ORIENTATION, 1))
+        except (*_BROKEN, TypeError):  # a broken EXIF block says nothing about the pixels
+            exif = 1
     return Orientation(exif if 1 <= exif <= 8 else 1, *picture.size)
 
 

@@ -110,6 +110,35 @@ def test_truncated_pictures_are_named(tmp_path: Path, suffix: str) -> None:
         read_image(cut)
 
 
+def test_damage_inside_a_png_is_found(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", _picture(40, 50))
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[100:140] = bytes(40)
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / "a.png"))):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_the_size_is_known_without_the_pixels(tmp_path: Path, suffix: str) -> None:
+    """Half a file still has its header, and its orientation."""
+    path = _with_exif(tmp_path / f"a{suffix}", _picture(60, 80), 6)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert image_size(path) == (60, 80)
+
+
+def test_a_broken_exif_block_changes_nothing(tmp_path: Path) -> None:
+    """No warning either: the test run turns warnings into errors."""
+    exif = Pillow.Exif()
+    exif[0x0112], exif[0x010F] = 1, "x" * 50
+    Pillow.fromarray(_picture(8, 9)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    whole, wanted = (tmp_path / "a.jpg").read_bytes(), read_image(tmp_path / "a.jpg")
+    start = whole.find(b"Exif\x00\x00")
+    for at in range(start + 20, start + 60, 3):
+        (tmp_path / "a.jpg").write_bytes(whole[:at] + b"\xfe" * 6 + whole[at + 6 :])
+        assert np.array_equal(read_image(tmp_path / "a.jpg"), wanted)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_unreadable_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
