@@ -9,6 +9,6 @@
 from scenes.town.classes import CLASS_NAMES
 from scenes.town.crops import CROP_CLASSES, write_crops
 from scenes.town.dataset import TownDataset
-from scenes.town.world import Town
+from scenes.town.town import Town
 
 __all__ = ["CLASS_NAMES", "CROP_CLASSES", "Town", "TownDataset", "write_crops"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from scenes.errors import InputError, did_you_mean
 from scenes.sample import Sample, Task
 from scenes.town.classes import CLASS_NAMES
-from scenes.town.world import Town
+from scenes.town.town import Town
 
 SPLITS = {"train": 0, "val": 1, "test": 2, "demo": 3}
 DRIVES_PER_SPLIT = 1_000_000

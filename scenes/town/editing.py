@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,13 @@ from scenes.edits import (
 )
 from scenes.errors import InputError, did_you_mean
 from scenes.random import Rng
-from scenes.town.cast import Actor, Builder, pose
+from scenes.town.cast import Builder, pose
 from scenes.town.classes import SECOND_OBJECT
 from scenes.town.light import Weather
 from scenes.town.materials import Pattern
 from scenes.town.mesh import Part
-from scenes.town.soup import Body, Float
+from scenes.town.placed import Placed
+from scenes.town.soup import Body
 
 ALIASES: dict[str, tuple[str, ...]] = {  # a word that stands for several kinds; the seed of `Add` chooses
     "car": ("hatchback", "sedan", "estate", "suv"),
@@ -44,31 +45,6 @@ ALIASES: dict[str, tuple[str, ...]] = {  # a word that stands for several kinds;
 }
 PATTERNS = ("stripes", "checker", "camouflage", "rust", "noise")
 GROUNDS = ("dry", "wet", "snow", "gravel", "brick", "cracked")
-
-
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """An object of one frame: where it is, how it is scaled along its axes, and what was painted over."""
-
-    id: int
-    second: int
-    kind: str
-    body: Body
-    pose: NDArray[np.float64]  # (4, 4) rigid, object to world
-    state: str
-    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    color: Float | None = None  # (F, 3) instead of the mesh's
-    patterns: dict[int, Pattern] = field(default_factory=dict)  # instance id -> pattern
-    untouched: bool = True  # no edit moved, scaled or coloured it
-
-    @property
-    def to_world(self) -> NDArray[np.float64]:
-        """(4, 4) object to world, scale included."""
-        return self.pose @ np.diag([*self.scale, 1.0])
-
-    @classmethod
-    def of(cls, actor: Actor, time_s: float) -> Placed:
-        return cls(actor.id, actor.second, actor.kind, actor.body, actor.motion.pose(time_s), actor.state)
 
 
 class Editor:

@@ -176,7 +176,7 @@ def _cover(p: Points, color: Float, ground: str) -> Float:
         tracks = np.exp(-(((np.abs(np.abs(p.uv[:, 1]) % 3.4 - 1.7) - 0.75) / 0.25) ** 2))
         tracks = np.where(np.isin(p.surface, (Ground.ROAD, Ground.MARKING)), tracks, 0.0)
         amount = np.clip(0.95 + 0.05 * drift - 0.55 * tracks, 0.0, 1.0)[:, None]
-        return color * 0.8 * (1 - amount) + np.array([0.82, 0.85, 0.90], np.float32) * amount
+        return color * 0.8 * (1 - amount) + np.array([0.60, 0.63, 0.68], np.float32) * amount
     if ground == "wet":
         return np.where(grass[:, None], color, color * 0.55)
     if ground == "cracked":

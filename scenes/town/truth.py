@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scenes.camera import Camera
 from scenes.sample import Annotations
 from scenes.town.classes import CLASS_NAMES, INDEX, OBJECT_CLASSES
-from scenes.town.render import directions
 from scenes.town.soup import Float, Soup
 from scenes.town.tracer import Hits, Tracer
+from scenes.town.view import directions
 
 NEAR_M = 0.05
 
