@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,7 +91,9 @@ def _torchscript(path: Path, *, trust: bool) -> Any:
                 "if you know where it comes from, give --trust"
             )
     try:
-        return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch
+        with warnings.catch_warnings():  # torch asks authors of files to move on; readers can do nothing about it
+            warnings.filterwarnings("ignore", "`torch.jit.load` is", FutureWarning)
+            return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"model {str(path)!r} cannot be read as TorchScript: {_line(error):.300}") from error
 
@@ -99,7 +102,9 @@ def _weights_only(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about pickles that torch.save did not write; they are refused below
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "Unsupported" in str(error):
             raise InputError(

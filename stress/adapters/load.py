@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ def load_model(
     if prefix in PREFIXES:
         return checked(_prefixed(prefix, rest, wish))
     if looks_like_attribute(text):
+        if prefix.isidentifier() and importlib.util.find_spec(prefix) is None:
+            raise InputError(f"model {text!r}: no module {prefix!r}{did_you_mean(prefix, PREFIXES)}; expected {FORMS}")
         return checked(_adapt(load_attribute(text, what="model"), text, wish))
     return checked(_file(Path(text), wish))
 

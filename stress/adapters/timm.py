@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ class TimmClassifier(DenseModule):
 def load(text: str, *, classes: Sequence[str] | None, device: str, allow_download: bool) -> TimmClassifier:
     """Load `NAME` or `NAME@weights`."""
     try:
-        import timm
+        with warnings.catch_warnings():  # timm 0.6 scripts small functions while it is imported
+            warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+            import timm
     except ImportError as error:
         raise InputError("timm models need timm: pip install 'roadproof[timm]'") from error
     name, _, file = text.partition("@")

@@ -22,6 +22,7 @@ from scenes.sample import Dataset, Image, Sample
 SMALLEST_PX, LEAST_VISIBLE = 8.0, 0.2  # what the detector is taught; the rest is an ignore region
 CROP, CROP_HEIGHT_PX, CROP_VISIBLE = 64, 20, 0.6  # the defaults of scenes.town.write_crops
 MOST_FRAMES = 100_000  # of a split
+MOMENTS, APART = 3, 4  # frames of one drive that are taken, and how many lie between: they show other things
 JUDGED_PX, JUDGED_VISIBLE = 16.0, 0.5
 LEAST_LEFT = 0.4  # of a box after cropping, to still be an object
 GREY = (114, 114, 114)  # where a view leaves the frame
@@ -59,16 +60,21 @@ class Frame:
         )
 
 
+def paths_of(folder: Path, split: str, count: int, *, seed: int = 0) -> list[Path]:
+    """Return where the frames of a split are, or will be, in the cache."""
+    return [folder / f"{split}-{seed}" / f"{index:05d}.npz" for index in range(count)]
+
+
 def render(folder: Path, split: str, count: int, *, seed: int = 0, workers: int = 1) -> list[Path]:
     """Render the town frames of a split that are not in the cache yet; return the files of all, in order."""
-    folder = folder / f"{split}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{index:05d}.npz" for index in range(count)]
+    paths = paths_of(folder, split, count, seed=seed)
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if missing:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
         n = len(missing)
         with ProcessPoolExecutor(max_workers=workers) as pool:
-            list(pool.map(_render_one, repeat(folder, n), repeat(split, n), repeat(seed, n), missing, chunksize=1))
+            places = [paths[index] for index in missing]
+            list(pool.map(_render_one, places, repeat(split, n), repeat(seed, n), missing, chunksize=MOMENTS))
     return paths
 
 
@@ -85,9 +91,9 @@ def read_crops(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
 
 
 def augmented(frame: Frame, size: tuple[int, int], rng: np.random.Generator) -> Frame:
-    """A random view of `size` (H, W): scaled by 0.7 to 1.6, moved, perhaps mirrored, colours a little different."""
+    """A random view of `size` (H, W): scaled by 0.6 to 1.4, moved, perhaps mirrored, colours a little different."""
     height, width = size
-    scale = float(np.exp(rng.uniform(np.log(0.7), np.log(1.6))))
+    scale = float(np.exp(rng.uniform(np.log(0.6), np.log(1.4))))
     room_x, room_y = width - frame.image.shape[1] * scale, height - frame.image.shape[0] * scale
     left, top = rng.uniform(min(room_x, 0), max(room_x, 0)), rng.uniform(min(room_y, 0), max(room_y, 0))
     flip = rng.random() < 0.5
@@ -132,15 +138,15 @@ def recoloured(image: Image, rng: np.random.Generator) -> Image:
     return cv2.LUT(image, table.reshape(256, 1, 3))
 
 
-def _render_one(folder: Path, split: str, seed: int, index: int) -> None:
+def _render_one(path: Path, split: str, seed: int, index: int) -> None:
     """Render one frame in a worker, under a temporary name."""
     from scenes.town.crops import crop_boxes, cut
 
     dataset = _town(split, seed)
-    sample = dataset[dataset.sample_ids[index]]
+    drive, moment = divmod(index, MOMENTS)
+    sample = dataset[dataset.sample_ids[(drive * MOMENTS + moment) * APART]]
     found = crop_boxes(sample, CROP_HEIGHT_PX, CROP_VISIBLE)
     crops = [cut(sample.image, box, CROP) for _, _, box in found]
-    path = folder / f"{index:05d}.npz"
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     np.savez(
         temporary,
@@ -155,5 +161,5 @@ def _render_one(folder: Path, split: str, seed: int, index: int) -> None:
 def _town(split: str, seed: int) -> Dataset:
     from scenes.town import TownDataset
 
-    town: Dataset = TownDataset(seed, MOST_FRAMES, split=split, frames_per_drive=1)  # a street of its own each
+    town: Dataset = TownDataset(seed, MOST_FRAMES, split=split, frames_per_drive=MOMENTS * APART)
     return town

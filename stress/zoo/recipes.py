@@ -17,8 +17,8 @@ from stress.zoo.frames import IGNORE, Frame, augmented, recoloured
 from stress.zoo.losses import Objects, detection_loss
 from stress.zoo.networks import Classifier, Detector, Segmenter
 
-VIEW = (320, 512)  # (H, W) of a training view
-FRAMES_A_BATCH, CROPS_A_BATCH = 16, 128
+VIEW = (256, 448)  # (H, W) of a training view
+FRAMES_A_BATCH, CROPS_A_BATCH = 8, 128
 CROP = 64  # side of a classifier's crop, pixels
 SMOOTHING = 0.05  # of class targets (Szegedy et al. 2016)
 Batch = tuple[Tensor, ...]

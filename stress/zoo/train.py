@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stress.zoo import NAMES
 from stress.zoo.recipes import Batch, Recipe
-from stress.zoo.sources import TRAINING, figures_of, recipe_for
+from stress.zoo.sources import ENOUGH, TRAINING, figures_of, frames_coming, recipe_for
 from stress.zoo.weights import Weights, write_weights
 
 PEAK_RATE = 2e-3
@@ -184,6 +185,7 @@ def _restore(
 @click.option("--judge", default=200, show_default=True, help="Unseen town frames to judge it on.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of rendered frames.")
 @click.option("--threads", default=1, show_default=True, help="More only pay on idle cores.")
+@click.option("--workers", default=1, show_default=True, help="Processes that render; 0: another one does.")
 @click.option("--start", type=click.Path(path_type=Path, exists=True), help="Weights whose backbone to start from.")
 def main(
     task: str,
@@ -194,17 +196,21 @@ def main(
     judge: int,
     cache: Path | None,
     threads: int,
+    workers: int,
     start: Path | None,
 ) -> None:
     torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
     home = Path.home() / ".cache" / "roadproof" / "zoo"
     folder, cache = out or home / task, cache or home / "frames"
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = recipe_for(task, cache, frames=frames, workers=threads)
-    click.echo(f"{task}: {len(recipe.classes)} classes, {frames} frames; checkpoint in {folder}")
-    network = train(recipe, folder, seconds=minutes * 60, seed=seed, start=start, say=click.echo)
+    click.echo(f"{task}: waiting for frames in {cache}")
+    with frames_coming(cache, frames, workers=workers, needed=frames if task == "classifier" else min(frames, ENOUGH)):
+        recipe = recipe_for(task, cache, frames=frames)
+        click.echo(f"{task}: {', '.join(recipe.classes)}; {frames} frames; checkpoint in {folder}")
+        network = train(recipe, folder, seconds=minutes * 60, seed=seed, start=start, say=click.echo)
     weights = Weights(name=task, classes=tuple(recipe.classes), network=network)
-    figures = figures_of(weights, cache, frames=judge, workers=threads)
+    figures = figures_of(weights, cache, frames=judge, workers=max(workers, 1))
     began = f" --start {start.name}" if start else ""
     card = {
         "task": task,
