@@ -79,7 +79,8 @@ def gather_evidence(
     tasks = [EvidenceTask(f"f{i:03}", failure, groups[failure.index]) for i, failure in enumerate(chosen, start=1)]
     entries: dict[str, dict[str, Any]] = {}
     report("evidence", 0, len(tasks))
-    for entry in executor.each("evidence", InOrder(tasks)):
+    by_sample = sorted(tasks, key=lambda task: task.failure.index)  # a worker then reads most samples once
+    for entry in executor.each("evidence", InOrder(by_sample)):
         entries[entry["id"]] = entry
         report("evidence", len(entries), len(tasks))
     ordered = [entries[task.identity] for task in tasks]
@@ -125,7 +126,7 @@ class _Evidence:
 
     def __init__(self, worker: Worker, task: EvidenceTask) -> None:
         self.worker, self.task, self.failure = worker, task, task.failure
-        clean = worker.dataset[task.failure.sample_id]
+        clean = worker.sample(task.failure.index)
         self.clean = worker.variant(task.failure.index, clean, Cell(CLEAN, 0.0))
         self.shifted = worker.variant(task.failure.index, clean, task.failure.cell)
         self.said = worker.predict([self.clean.sample, self.shifted.sample])

@@ -86,6 +86,7 @@ class Executor(Protocol):
 
     workers: int
 
+    def start(self, method: str) -> None: ...
     def each(self, method: str, queue: Queue) -> Iterator[Any]: ...
     def close(self, *, now: bool = False) -> None: ...
 
@@ -98,6 +99,9 @@ class InProcess:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._worker: Any = None
+
+    def start(self, method: str) -> None:
+        """Nothing to start ahead: the worker is here."""
 
     def each(self, method: str, queue: Queue) -> Iterator[Any]:
         with single_threaded():
@@ -122,6 +126,11 @@ class Processes:
         self._pools = [
             ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(make,)) for _ in range(workers)
         ]
+
+    def start(self, method: str) -> None:
+        """Start all workers and let each run a method without arguments; what it raises is raised by a later task."""
+        for worker in range(self.workers):
+            self._submit(worker, method, 0)
 
     def each(self, method: str, queue: Queue) -> Iterator[Any]:
         """Yield results as they come. Each worker has one task running and one waiting, so none stands idle."""

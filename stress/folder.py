@@ -138,7 +138,11 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write plain values, whole or not at all; NaN is refused (JSON has none)."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, dict):  # one line a key: readable, and a tenth of the size of full indentation
+        lines = (f"{json.dumps(key)}: {json.dumps(v, ensure_ascii=False, allow_nan=False)}" for key, v in value.items())
+        text = "{\n" + ",\n".join(lines) + "\n}"
+    else:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

@@ -96,7 +96,7 @@ class ExplainEntry(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        if value in ("none", None, False):
+        if value is None or value is False or value == "none":
             return {"method": "none"}
         if isinstance(value, int) and not isinstance(value, bool):
             return {"failures": value}

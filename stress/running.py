@@ -183,6 +183,7 @@ class _Run:
 
     def _describe(self) -> Described:
         self.report("opening", 0, 1)
+        self.executor.start("warm")
         (described,) = self.executor.each("describe", InOrder([0]))
         self.report("opening", 1, 1)
         found: Described = described

@@ -147,7 +147,7 @@ class Figures:
     def curves(self) -> list[dict[str, Any]]:
         """Return precision-recall curves of every cell, thinned to what a plot shows."""
         return [
-            {**place(cell), **{key: _rounded(value) for key, value in curve.items()}}
+            {**place(cell), **{key: _thinned(value) for key, value in curve.items()}}
             for cell, summary in self.cells.items()
             for curve in summary.scores.curves
         ]
@@ -251,5 +251,6 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
 
 
-def _rounded(value: Any) -> Any:
-    return [round(v, 4) for v in value] if isinstance(value, list) else value
+def _thinned(value: Any) -> Any:
+    """Return every other point of a curve, at the precision of a plot."""
+    return [round(v, 3) for v in value[::2]] if isinstance(value, list) else value

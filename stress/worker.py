@@ -69,6 +69,8 @@ class Worker:
         self.folder = RunFolder(job.out)
         self._shard: int | None = None
         self._samples: list[_Read] = []
+        self._peeked: dict[int, _Read] = {}
+        self._last: _Read | None = None
         self._completed: dict[tuple[int, frozenset[str]], tuple[Sample, dict[str, str]]] = {}
         self._cpu = dict.fromkeys(STAGES, 0.0)
 
@@ -110,6 +112,18 @@ class Worker:
 
         return depth_source(self.job.depth)
 
+    def warm(self, _: int = 0) -> None:
+        """Open data and model, so that several workers do it at the same time."""
+        self.check()
+
+    def sample(self, index: int) -> Sample:
+        """Return one sample; the last one is kept."""
+        if self._last is None or self._last.index != index:
+            self._last = self._read(index)
+        if self._last.sample is None:
+            raise InputError(f"sample {self._last.sample_id!r} can no longer be read: {self._last.reason}")
+        return self._last.sample
+
     def close(self) -> None:
         """Let go of the model."""
         if "model" in self.__dict__ and hasattr(self.model.model, "close"):
@@ -133,8 +147,9 @@ class Worker:
             self._completed.clear()
             self._samples = []
             with self._timed("read"):
-                self._samples = [self._read(index) for index in self.job.shard(shard)]
+                self._samples = [self._peeked.pop(i, None) or self._read(i) for i in self.job.shard(shard)]
             self._shard = shard
+            self._peeked.clear()
         return self._samples
 
     def _read(self, index: int) -> _Read:
@@ -258,14 +273,20 @@ class Worker:
         )
 
     def _left_out(self) -> dict[str, str]:
-        """Return the shifts that no sample of the first shard can have, and why."""
-        reasons: dict[str, str] = {}
-        samples = [read.sample for read in self.read(0) if read.sample is not None]
-        for name, shift in self.shifts.items():
-            lacking = [_lacks(sample, shift) for sample in samples]
-            if lacking and all(lacking):
-                reasons[name] = str(lacking[0])
-        return reasons
+        """Return the shifts that the first readable sample cannot have, and why; one that others lack is skipped."""
+        sample = self._first()
+        if sample is None:
+            return {}
+        lacking = {name: _lacks(sample, shift) for name, shift in self.shifts.items()}
+        return {name: reason for name, reason in lacking.items() if reason is not None}
+
+    def _first(self) -> Sample | None:
+        """Return the first readable sample of the first shard, and keep what was read."""
+        for index in self.job.shard(0):
+            self._peeked[index] = self._read(index)
+            if self._peeked[index].sample is not None:
+                return self._peeked[index].sample
+        return None
 
 
 def _lacks(sample: Sample, shift: Shift[Any]) -> str | None:
