@@ -35,18 +35,20 @@ def _render(kind: str, variant: int, side_seen: int) -> Cutout:
     from scenes.town.actors import build
     from scenes.town.light import Weather
     from scenes.town.materials import Textures
-    from scenes.town.render import Stage, render
+    from scenes.town.render import render
     from scenes.town.soup import Body, place
     from scenes.town.tracer import Layers, Tracer
+    from scenes.town.view import Stage
 
     mesh = build(kind, Rng(variant, kind))
     low, high = mesh.bounds.astype(np.float64)
     yaw = 0.6 + side_seen * 2.4
     to_world = np.eye(4)
     to_world[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
-    soup = place(Body.of(mesh), to_world, semantic=(0, 0), ids=(1, 2), texture_start=0)
+    body = Body.of(mesh)
+    soup = place(body, to_world, semantic=(0, 0), ids=(1, 2), texture_start=0)
     weather = Weather(azimuth_rad=2.4, elevation_rad=0.8, clouds=0.5, cloud_seed=1)
-    stage = Stage(soup, Layers(Tracer(soup.tri)), Textures(list(mesh.textures)), weather, {})
+    stage = Stage(soup, Layers(Tracer(soup.tri)), Textures(body.pyramids), weather, {})
     size = float(max(high[2] - low[2], np.hypot(*(high - low)[:2])))
     side = _SIDE_PX * _OVERSIZE
     focal = side * 8.0 / (1.15 * size)
