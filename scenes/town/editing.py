@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,12 +50,20 @@ GROUNDS = ("dry", "wet", "snow", "gravel", "brick", "cracked")
 class Editor:
     """Objects and light of one frame while edits are carried out on them, in their order."""
 
-    def __init__(self, objects: Sequence[Placed], weather: Weather, build: Builder, kinds: Sequence[str]) -> None:
+    def __init__(
+        self,
+        objects: Sequence[Placed],
+        weather: Weather,
+        *,
+        build: Builder,
+        kinds: Sequence[str],
+        height_at: Callable[[float, float], float],  # of the ground, metres
+    ) -> None:
         self.objects = {o.id: o for o in objects}
         self.weather = weather
         self._owner = {i: o.id for o in objects for i in (o.id, o.second) if i}
         self._next = max(self._owner, default=0) + 1
-        self._build, self._kinds = build, tuple(kinds)
+        self._build, self._kinds, self._height_at = build, tuple(kinds), height_at
 
     def carry_out(self, edits: Sequence[Edit]) -> None:
         """Apply every edit; raise `InputError` for one that names what is not there."""
@@ -87,9 +95,10 @@ class Editor:
         kind = rng.choice(choices)
         body = Body.of(self._build(kind, rng))
         number = self._next
+        place = pose(edit.x_m, edit.y_m, self._height_at(edit.x_m, edit.y_m), edit.yaw_rad)
         second = number + 1 if kind in SECOND_OBJECT else 0
         self._next += 2 if second else 1
-        self.objects[number] = Placed(number, second, kind, body, pose(edit.x_m, edit.y_m, 0.0, edit.yaw_rad), "added")
+        self.objects[number] = Placed(number, second, kind, body, place, "added")
         self._owner.update({i: number for i in (number, second) if i})
 
 

@@ -74,7 +74,8 @@ class Town:
     ) -> Sample:
         """Return the labelled frame that `camera` sees after `edits`."""
         world = self.world
-        editor = Editor([Placed.of(a, self.time_s) for a in world.actors], world.weather, build, KINDS)
+        objects = [Placed.of(actor, self.time_s) for actor in world.actors]
+        editor = Editor(objects, world.weather, build=build, kinds=KINDS, height_at=world.height_at)
         editor.carry_out(edits)
         objects = [o for _, o in sorted(editor.objects.items()) if matters(o, camera, editor.weather, world.resting)]
         stage, things = stage_of(world, objects, editor.weather)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from scenes.random import Rng
 from scenes.town.actors import build
 from scenes.town.blocks import line_streets
@@ -14,9 +16,11 @@ from scenes.town.classes import main_class, second_class
 from scenes.town.light import Weather
 from scenes.town.paving import build_streets
 from scenes.town.placed import Placed, placed_soup
-from scenes.town.soup import Pyramid, Soup, concatenate, place
-from scenes.town.streets import Path, plan_streets
+from scenes.town.soup import Ground, Pyramid, Soup, concatenate, place
+from scenes.town.streets import KERB_HEIGHT_M, Path, plan_streets
 from scenes.town.tracer import Tracer
+
+GROUND_SURFACES = (Ground.ROAD, Ground.MARKING, Ground.PAVEMENT, Ground.KERB, Ground.GRASS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,14 @@ class World:
     ego_d: float
     ego_speed: float
     horizontal_fov_rad: float
+
+    def height_at(self, x: float, y: float) -> float:
+        """Return the height of carriageway, pavement or grass at a place, metres; 0 where something is built on it."""
+        start, down = np.array([[x, y, KERB_HEIGHT_M + 0.1]], np.float32), np.array([[0.0, 0.0, -1.0]], np.float32)
+        hit = self.tracer.first(start, down)
+        if hit.face[0] < 0 or self.static.surface[hit.face[0]] not in GROUND_SURFACES:
+            return 0.0
+        return float(start[0, 2] - hit.t[0])
 
 
 @lru_cache(maxsize=3)
