@@ -200,6 +200,13 @@ class ShiftContract:
             problem = disagreement(shift.apply(sample, params), tolerance_px=self.box_tolerance_px)
             _require(not problem, shift, sample, problem)
 
+    def test_memory_layout_does_not_matter(self) -> None:
+        """A picture that is a flipped or channel-swapped view (BGR read as RGB) gives the same bytes."""
+        for shift, sample, _, params in self.cases((5,)):
+            view = np.ascontiguousarray(sample.image[::-1, :, ::-1])[::-1, :, ::-1]
+            same = digest(shift.apply(replace(sample, image=view), params)) == digest(shift.apply(sample, params))
+            _require(same, shift, sample, "a view of the same picture gave different bytes")
+
     def test_appearance_leaves_labels_alone(self) -> None:
         shift = self.shift()
         if shift.changes != "appearance":

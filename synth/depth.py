@@ -5,6 +5,7 @@ Everything here returns (H, W) float32 metres along the optical axis, inf = sky,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -15,15 +16,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.camera import Camera
+from scenes.camera import ASSUMED_HORIZONTAL_FOV_RAD, Camera
 from scenes.errors import InputError, did_you_mean
 from scenes.plugins import load_attribute, looks_like_attribute
 from scenes.sample import Depth, Image, Sample
 from synth.ground import FAR_M, ground_plane_depth, ground_points, push_pull, sky_mask
 
-DepthSource = Callable[[Sample], Depth]
+DepthSource = Callable[[Sample], Depth]  # its `source_name` attribute is what the report prints
 
 PRIOR_NAME = "ground-plane prior"
+CUTOUT_M = 25.0  # where objects stand that are cut out for a classifier
+CUTOUT_NAME = f"{CUTOUT_M:g} m everywhere, for a cut-out of one object"
+LARGEST_CUTOUT_PX = 256
 NEAREST_M = 0.5
 _LIDAR_SHARE = 0.5  # below this share of known pixels the depth is called lidar
 
@@ -41,9 +45,32 @@ def complete_depth(sample: Sample, source: DepthSource | None = None) -> tuple[S
         if known > 0.0:
             name = "lidar, filled" if known < _LIDAR_SHARE else "depth with holes, filled"
             return replace(sample, depth=fill_depth(sample)), name
+    if source is None and is_cutout(sample):
+        return replace(sample, depth=np.full((sample.height, sample.width), CUTOUT_M, np.float32)), CUTOUT_NAME
     if source is None:
         return replace(sample, depth=ground_plane_depth(sample)), PRIOR_NAME
     return replace(sample, depth=_checked(source(sample), sample, source)), _name_of(source)
+
+
+def is_cutout(sample: Sample) -> bool:
+    """Tell whether a sample is a small picture of one labelled object, without a street to reason about."""
+    notes = sample.annotations
+    whole = notes.label is not None and len(notes) == 0 and notes.segmentation is None
+    return whole and max(sample.height, sample.width) <= LARGEST_CUTOUT_PX
+
+
+def completed_camera(sample: Sample) -> tuple[Sample, str]:
+    """Return the sample with a camera, and what was assumed for it ("" where it has one).
+
+    A cut-out is taken to come from a picture 640 pixels wide: its pixels have that picture's angle.
+    """
+    if sample.camera is not None:
+        return sample, ""
+    fov, name = ASSUMED_HORIZONTAL_FOV_RAD, "assumed horizontal field of view of 60 degrees"
+    if is_cutout(sample):
+        focal_px = 320.0 / math.tan(0.5 * fov)
+        fov, name = 2.0 * math.atan(0.5 * sample.width / focal_px), "assumed cut out of 640 pixels that show 60 degrees"
+    return replace(sample, camera=Camera.assumed(sample.width, sample.height, horizontal_fov_rad=fov)), name
 
 
 def _name_of(source: DepthSource) -> str:
@@ -129,6 +156,8 @@ class TransformersDepth:
         from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
         local = Path(name).is_dir()
+        if not local and name.startswith((".", "/", "~")):
+            raise InputError(f"depth 'hf:{name}': no such folder")
         options: dict[str, Any] = {"local_files_only": local or not allow_download}
         try:
             self._processor = AutoImageProcessor.from_pretrained(name, **options)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from scenes.camera import Camera
 from scenes.errors import InputError
-from scenes.sample import Depth, Sample
+from scenes.sample import Sample
 from synth.audit import Verdict, audit
+from synth.depth import DepthSource, complete_depth, completed_camera
 from synth.random import rng_for
 from synth.shift import Shift, check_severity
-
-DepthSource = Callable[[Sample], Depth]  # its `source_name` attribute is what the report prints
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,11 @@ def complete(sample: Sample, shift: Shift[Any], *, depth: DepthSource | None = N
         raise InputError(f"{shift.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a capture")
     if "instances" in shift.needs and sample.instances is None and sample.annotations.masks is None:
         raise InputError(f"{shift.name} needs object masks; sample {sample.sample_id!r} has none")
-    if shift.needs & {"camera", "depth"} and sample.camera is None:
-        sample = replace(sample, camera=Camera.assumed(sample.width, sample.height))
-        completed["camera"] = "assumed horizontal field of view of 60 degrees"
+    if shift.needs & {"camera", "depth"}:
+        sample, assumed = completed_camera(sample)
+        if assumed:
+            completed["camera"] = assumed
     if "depth" in shift.needs:
-        from synth.depth import complete_depth
-
         sample, source = complete_depth(sample, depth)
         if source:
             completed["depth"] = source

@@ -30,6 +30,7 @@ LARGEST_GAIN = (1000.0 / 30.0) * 16.0
 FULL_SCALE_E = 15_000.0 / 16.0  # electrons of white at ISO 1600, of a 15,000 electron well at ISO 100
 LAMP_HEIGHT_M = 0.65
 BEAM_CD = 7_000.0  # a pair of worn halogen low beams just below the cut-off; ECE R112 wants 10,100 of new ones
+_SMALLEST_WITH_LAMPS = 160
 SPILL_CD = 250.0  # over the cut-off; R112 allows 625
 
 
@@ -100,6 +101,8 @@ def _tint(warmth: float) -> NDArray[np.float32]:
 def lamps(image: Image) -> NDArray[np.float32]:
     """Return (H, W) how much each pixel is a lamp, 0 to 1: small, bright for its surroundings, red, amber or green."""
     height, width = image.shape[:2]
+    if width < _SMALLEST_WITH_LAMPS:  # a cut-out: a lamp cannot be told from a coloured thing
+        return np.zeros((height, width), np.float32)
     size = (max(1, width // 2), max(1, height // 2))  # lamps are blobs: half the size is enough
     red, green, blue = cv2.split(cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3))
     strongest = cv2.max(cv2.max(red, green), blue)

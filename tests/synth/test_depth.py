@@ -16,7 +16,15 @@ from scenes.camera import Camera, look
 from scenes.errors import InputError
 from scenes.sample import Annotations, Depth, Image, Sample
 from synth.boxworld import box_sample
-from synth.depth import PRIOR_NAME, TransformersDepth, complete_depth, depth_source, fill_depth, scale_to_ground
+from synth.depth import (
+    PRIOR_NAME,
+    TransformersDepth,
+    complete_depth,
+    completed_camera,
+    depth_source,
+    fill_depth,
+    scale_to_ground,
+)
 from synth.ground import FAR_M, ground_plane_depth
 
 
@@ -162,6 +170,21 @@ def test_depth_with_a_few_holes_says_so() -> None:
     completed, source = complete_depth(replace(sample, depth=holed))
     assert source == "depth with holes, filled"
     assert np.array_equal(_truth(completed)[~np.isnan(holed)], holed[~np.isnan(holed)])
+
+
+def test_a_cutout_of_one_object_is_a_card_not_a_street() -> None:
+    image = np.full((48, 64, 3), 90, np.uint8)
+    cutout = Sample(sample_id="sign/1", image=image, annotations=Annotations(label=3))
+    completed, source = complete_depth(cutout)
+    assert (_truth(completed) == 25.0).all()
+    assert "cut-out" in source
+    with_camera, assumed = completed_camera(cutout)
+    assert with_camera.camera is not None
+    assert with_camera.camera.K[0, 0] == pytest.approx(Camera.assumed(640, 360).K[0, 0])  # pixels of a whole frame
+    assert "cut out" in assumed
+    frame = Sample(sample_id="frame", image=np.zeros((360, 640, 3), np.uint8), annotations=Annotations(label=3))
+    assert complete_depth(frame)[1] == PRIOR_NAME
+    assert completed_camera(with_camera) == (with_camera, "")
 
 
 def test_depth_of_nothing_but_holes_is_no_depth() -> None:
