@@ -51,7 +51,7 @@ def render(run: Run) -> str:
     data = run.data
     parts = [
         f"# {escape(words.verdict(run))}",
-        " ".join(escape(s) for s in (words.scope(run), words.weakest(run), words.breaks(run)) if s),
+        " ".join(escape(s) for s in (words.scope(run), words.caution(run), words.weakest(run), words.breaks(run)) if s),
         table(["figure", "value", "95 % interval"], _headline(run)),
     ]
     if data["headline"].get("valid_only"):
@@ -72,10 +72,12 @@ def render(run: Run) -> str:
 def _headline(run: Run) -> list[list[str]]:
     head, label = run.data["headline"], run.label()
     clean, mpc, rpc = (Figure.of(head[key]) for key in ("clean", "mpc", "rpc"))
+    mce = words.mce(run)
     return [
         [f"clean {label}", words.number(clean.value), words.interval(clean, 3)],
         [f"{label} under shift (mPC)", words.number(mpc.value), words.interval(mpc, 3)],
         ["kept (rPC)", words.number(rpc.value), words.interval(rpc, 3)],
+        *([[words.mce_name(run), words.number(mce.value), words.interval(mce, 3)]] if mce.value is not None else []),
     ]
 
 

@@ -33,6 +33,10 @@ def big_numbers(run: Run) -> list[dict[str, str]]:
             "key": "rPC",
         },
     ]  # fmt: skip
+    mce = words.mce(run)
+    if mce.value is not None:
+        said = {"value": words.percent(mce.value), "interval": words.interval(mce, as_percent=True)}
+        numbers.append({"name": words.mce_name(run), "key": "mCE", **said})
     return numbers if run.shift_names else numbers[:1]
 
 
@@ -101,7 +105,7 @@ def _heat_row(run: Run, shift: dict[str, Any], metric: str) -> dict[str, Any]:
         "cells": [_heat_cell(run, name, s, metric, first) for s in run.severities],
         "kept": words.percent(rpc.value), "kept_interval": words.interval(rpc, as_percent=True),
         "mean": words.number(mean, 2), "step": palette.step(rpc.value),
-        "completed": ", ".join(f"{k}: {v}" for k, v in (shift.get("completed") or {}).items()),
+        "monotone": bool(ranked.get("monotone", True)) or metric != run.metric,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from reports.read import Figure, Run, as_severity, finite
 NBSP = "\u00a0"
 MINUS = "\u2212"
 UNKNOWN = "too few"
+POOR = 0.3  # a clean score below is pointed out beside the share that is kept
 _FAMILY = {"imagenet_c": "ImageNet-C"}
 
 
@@ -111,6 +112,26 @@ def scope(run: Run) -> str:
     return f"Averaged over {counted(len(run.shift_names), 'shift')} at {steps}."
 
 
+def mce(run: Run) -> Figure:
+    """Return the mean corruption error against the plan's reference, where it names one."""
+    return Figure.of((run.data.get("mce") or {}).get("figure"))
+
+
+def mce_name(run: Run) -> str:
+    """Return 'mCE against REFERENCE'."""
+    return f"mCE against {(run.data.get('mce') or {}).get('reference')}"
+
+
+def caution(run: Run) -> str:
+    """Return a warning where the clean score itself is poor; what is kept of little says little."""
+    clean = Figure.of(run.data["headline"]["clean"])
+    if clean.value is None or not 0 < clean.value < POOR:
+        return ""
+    return f"On clean pictures it reaches only {run.label()} {number(clean.value, 2)} {interval(clean)}".rstrip() + (
+        ", so there is little to lose."
+    )
+
+
 def weakest(run: Run) -> str:
     """Return the sentence on the weakest family, and where it breaks; empty where nothing is known."""
     ranked = [f for f in run.data["families"] if Figure.of(f["rpc"]).value is not None]
@@ -120,6 +141,8 @@ def weakest(run: Run) -> str:
     kept = percent(Figure.of(worst["rpc"]).value)
     text = f"Weakest against {family_name(worst['family'])}, where {kept} is left"
     breaking = first_break(run, worst["family"])
+    if len(run.data["families"]) == 1:  # no other family that it could be weaker than
+        return f"It breaks at {place(run, breaking['shift'], breaking['breaks_at'])}." if breaking else ""
     if breaking is None:
         return f"{text}; no shift of it takes half of the score." if first_break(run) else f"{text}."
     return f"{text}; it breaks at {place(run, breaking['shift'], breaking['breaks_at'])}."

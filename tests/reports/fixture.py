@@ -352,7 +352,7 @@ def _failure(
         "target": f"class logit {labels[target]} of the anchors that overlap the object best",
         "cam_clean": f"{stem}_cam_clean.png", "cam_shifted": f"{stem}_cam_shifted.png", "scale": 0.0123,
         "note": "no gradients: D-RISE with 400 masks" if k % 9 == 4 else None,
-        "energy_clean": before, "energy_shifted": now, "drift": before - now,
+        "energy_clean": before, "energy_shifted": now, "drift": now - before,
     }  # fmt: skip
     sample_id = f"{HOSTILE[k % 4]}/{i:06d}" if hostile else f"val/{i:06d}"
     return {

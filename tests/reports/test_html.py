@@ -318,3 +318,24 @@ def test_the_story_of_a_failure(kind: str, said: str) -> None:
     assert words.story({**failure, "score_clean": 0.9, "failure": "missed"}).startswith(
         "On the clean picture it was found"
     )
+
+
+def test_a_poor_clean_score_is_pointed_out(detection_run: Path) -> None:
+    head = read(detection_run).data["headline"]
+    assert words.caution(read(detection_run)) == ""
+    poor = run_with(detection_run, headline={**head, "clean": {"value": 0.137, "low": 0.0, "high": 0.279, "n": 6}})
+    assert words.caution(poor) == "On clean pictures it reaches only mAP 0.14 [0.00, 0.28], so there is little to lose."
+
+
+def test_a_corruption_error_stands_beside_the_headline(detection_run: Path) -> None:
+    run = run_with(
+        detection_run, mce={"reference": "alexnet", "figure": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 9}}
+    )
+    assert views.big_numbers(run)[-1]["name"] == "mCE against alexnet"
+    assert views.big_numbers(run)[-1]["interval"] == "[70, 90]"
+    assert len(views.big_numbers(read(detection_run))) == 3
+
+
+def test_one_family_alone_is_not_called_the_weakest(builder: ModuleType, tmp_path: Path) -> None:
+    run = read(builder.build(tmp_path / "run", shifts=1, severities=(3,), failures=0))
+    assert words.weakest(run).replace("\u00a0", " ") == "It breaks at severity 3 of fog (visibility 200 m)."
