@@ -230,6 +230,22 @@ def _stress(dataset: str, model: str, plan: Any, out: Path, *, dry_run: bool = F
         _report(out)
 
 
+def _print_estimate(estimate: Any) -> None:
+    for item in estimate.cells:
+        text = f"left out: it {item.left_out}" if item.left_out else f"{1000 * item.seconds:.0f} ms a picture"
+        click.echo(f"{item.cell.label:28} {text}")
+    click.echo(
+        f"{estimate.pictures} pictures of {estimate.samples} frames; the model takes {1000 * estimate.predict_s:.0f} ms "
+        f"for each; about {_duration(estimate.seconds)} on {estimate.workers} core(s), without explanations"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _print_result(result: Any) -> None:
     """Say the headline and what a reader must know, on standard error; the path of the report is standard output."""
     from reports import words

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stress.estimate import dry_run
     from stress.plan import Cell, Plan
     from stress.reproduction import reproduce
     from stress.results import Results, read
@@ -24,9 +25,10 @@ _HOME = {
     "RunResult": "stress.running",
     "read": "stress.results",
     "reproduce": "stress.reproduction",
+    "dry_run": "stress.estimate",
     "run": "stress.running",
 }
-__all__ = ["Cell", "Interrupted", "Plan", "Results", "RunResult", "read", "reproduce", "run"]
+__all__ = ["Cell", "Interrupted", "Plan", "Results", "RunResult", "dry_run", "read", "reproduce", "run"]
 
 
 def __getattr__(name: str) -> Any:

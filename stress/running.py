@@ -82,12 +82,19 @@ def run(
     The same call resumes a run that was stopped, to the same results; another plan in the same folder is an error.
     """
     started = time.monotonic()
-    source = _data_source(dataset, {"format": format, "split": split})
-    text = isinstance(model, str | Path)
-    options = dict(model_options or {})
-    model_source = ModelSource(str(model) if text else None, None if text else model, device, options)
-    opened = source.open(_plan(plan).limit)
-    job = _job(source, model_source, _plan(plan), Path(out), opened, depth=depth, classes=classes, strict=strict)
+    job, opened = job_of(
+        dataset,
+        model,
+        plan,
+        Path(out),
+        device=device,
+        strict=strict,
+        depth=depth,
+        classes=classes,
+        format=format,
+        split=split,
+        model_options=model_options,
+    )
     identity = _identity(job, opened)
     job = replace(job, key=identity_key(identity))
     folder = RunFolder(job.out)
@@ -308,6 +315,29 @@ def _errors_of(run_dir: str, metric: str) -> dict[Cell, float]:
         for f in other.summary["figures"]
         if f["metric"] == metric and f["class_name"] is None and f["size"] is None and f["value"] is not None
     }
+
+
+def job_of(
+    dataset: str | Path | Dataset,
+    model: Any,
+    plan: Plan | Mapping[str, Any] | str | Path | None,
+    out: Path,
+    *,
+    device: str = "auto",
+    strict: bool = False,
+    depth: str | None = None,
+    classes: Mapping[str, str | None] | str | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    model_options: Mapping[str, Any] | None = None,
+) -> tuple[Job, Dataset]:
+    """Return a run as plain values, and its data set opened; arguments as in `run`. Nothing is written."""
+    source = _data_source(dataset, {"format": format, "split": split})
+    text = isinstance(model, str | Path)
+    options = dict(model_options or {})
+    model_source = ModelSource(str(model) if text else None, None if text else model, device, options)
+    opened = source.open(_plan(plan).limit)
+    return _job(source, model_source, _plan(plan), out, opened, depth=depth, classes=classes, strict=strict), opened
 
 
 def _plan(plan: Plan | Mapping[str, Any] | str | Path | None) -> Plan:
