@@ -235,8 +235,8 @@ def _print_estimate(estimate: Any) -> None:
         text = f"left out: it {item.left_out}" if item.left_out else f"{1000 * item.seconds:.0f} ms a picture"
         click.echo(f"{item.cell.label:28} {text}")
     click.echo(
-        f"{estimate.pictures} pictures of {estimate.samples} frames; the model takes {1000 * estimate.predict_s:.0f} ms "
-        f"for each; about {_duration(estimate.seconds)} on {estimate.workers} core(s), without explanations"
+        f"{estimate.pictures} pictures of {estimate.samples} frames; the model: {1000 * estimate.predict_s:.0f} ms "
+        f"each; about {_duration(estimate.seconds)} on {estimate.workers} core(s), without explanations"
     )
 
 
