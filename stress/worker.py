@@ -24,7 +24,8 @@ from stress.parts import PartRow, write_part
 from stress.plan import CLEAN, Cell
 from stress.saved_predictions import write_predictions
 from synth.audit import audit
-from synth.pipeline import DepthSource, Shifted, complete, params_as_mapping, shifted
+from synth.depth import DepthSource
+from synth.pipeline import Shifted, complete, params_as_mapping, shifted
 from synth.shift import Shift
 
 STAGES = ("read", "shift", "predict", "score", "write")
@@ -147,7 +148,7 @@ class Worker:
             self._completed.clear()
             self._samples = []
             with self._timed("read"):
-                self._samples = [self._peeked.pop(i, None) or self._read(i) for i in self.job.shard(shard)]
+                self._samples = [self._peeked.get(i) or self._read(i) for i in self.job.shard(shard)]
             self._shard = shard
             self._peeked.clear()
         return self._samples

@@ -17,6 +17,7 @@ from stress.statistics import Weights
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # COCO's recall thresholds
 N_THRESHOLDS = len(IOU_THRESHOLDS)
+EPSILON = float(np.spacing(1))  # as the library divides
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,35 +77,52 @@ def precision_recall(matches: ClassMatches, *, threshold: int = 0) -> NDArray[np
 
 @njit(cache=True)
 def _weighted_ap(hits, ignored, group, wanted, weights, recalls):  # type: ignore[no-untyped-def]  # numba infers
-    """Walk the finds by falling score, once for each resample and threshold."""
+    """Walk the finds once for each resample, by falling score.
+
+    Most finds are wrong at every threshold: they go into one sum, and only the others are told apart by threshold.
+    """
     resamples, n = weights.shape[0], len(hits)
     out = np.full((resamples, N_THRESHOLDS), np.nan)
-    recall, precision = np.empty(n + 1), np.empty(n + 1)
+    recall, precision = np.empty((N_THRESHOLDS, n + 1)), np.empty((N_THRESHOLDS, n + 1))
+    right, spared, count = np.empty(N_THRESHOLDS), np.empty(N_THRESHOLDS), np.empty(N_THRESHOLDS, np.int64)
     for b in range(resamples):
         if wanted[b] == 0:
             continue
+        right[:], spared[:], count[:] = 0.0, 0.0, 0
+        seen = 0.0  # weight of all finds so far; `spared` of those that are not wrong, at each threshold
+        for i in range(n):
+            w = float(weights[b, group[i]])
+            if w == 0.0:
+                continue
+            seen += w
+            if hits[i] == 0 and ignored[i] == 0:
+                continue
+            for t in range(N_THRESHOLDS):
+                if (ignored[i] >> t) & 1:
+                    spared[t] += w
+                elif (hits[i] >> t) & 1:
+                    spared[t] += w
+                    right[t] += w
+                    k = count[t]
+                    recall[t, k] = right[t] / wanted[b]
+                    precision[t, k] = right[t] / (right[t] + (seen - spared[t]) + EPSILON)
+                    count[t] = k + 1
         for t in range(N_THRESHOLDS):
-            right, wrong, k = 0.0, 0.0, 0
-            for i in range(n):
-                w = weights[b, group[i]]
-                if w == 0 or (ignored[i] >> t) & 1:
-                    continue
-                if (hits[i] >> t) & 1:
-                    right += w
-                    recall[k] = right / wanted[b]
-                    precision[k] = right / (right + wrong + 2.220446049250313e-16)
-                    k += 1
-                else:
-                    wrong += w
-            for i in range(k - 1, 0, -1):
-                if precision[i] > precision[i - 1]:
-                    precision[i - 1] = precision[i]
-            total, i = 0.0, 0
-            for r in range(len(recalls)):
-                while i < k and recall[i] < recalls[r]:
-                    i += 1
-                if i == k:
-                    break
-                total += precision[i]
-            out[b, t] = total / len(recalls)
+            out[b, t] = _interpolated(recall[t], precision[t], count[t], recalls)
     return out
+
+
+@njit(cache=True)
+def _interpolated(recall, precision, k, recalls):  # type: ignore[no-untyped-def]  # numba infers
+    """Return the mean over COCO's recalls of the best precision at that recall or beyond; k points count."""
+    for i in range(k - 1, 0, -1):
+        if precision[i] > precision[i - 1]:
+            precision[i - 1] = precision[i]
+    total, i = 0.0, 0
+    for r in range(len(recalls)):
+        while i < k and recall[i] < recalls[r]:
+            i += 1
+        if i == k:
+            break
+        total += precision[i]
+    return total / len(recalls)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scenes.sample import Predictions, Sample, Task
 from stress.class_map import ClassMap
 from stress.metrics.average_precision import RECALLS, ClassMatches, precision_recall, weighted_ap
-from stress.metrics.matching import ALL, VALID, VARIANTS, Finds, Masks, Matches, Truth, match
+from stress.metrics.matching import ALL, VALID, VARIANTS, Finds, Masks, Matches, Truth, match, to_area
 from stress.metrics.outcomes import outcomes
 from stress.metrics.scored import CellScores, Metric, ObjectRow, Payload, Scored, SetFigure
 from stress.statistics import Draws, Weights, mean_of, ratio
@@ -95,16 +95,14 @@ class DetectionScorer:
         visible = visible if a.visibility is None else a.visibility.astype(np.float64)
         hard = np.array([v.hard_to_see for v in verdicts], np.bool_).reshape(len(a))
         shapes = _object_masks(sample) if masks or a.masks is not None else None
-        if a.masks is not None:
-            areas = self._areas_of(a.masks)
-        else:
-            areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        areas = to_area(boxes) if a.masks is None else self._areas_of(a.masks)
+        aside = hard | (visible < self.min_visibility)
         return rows, Truth(
             boxes=boxes[rows],
             classes=classes[rows],
             areas=areas[rows],
             ignore=ignore[rows],
-            aside=(hard | (visible < self.min_visibility))[rows],
+            aside=aside[rows],
             masks=None if shapes is None else shapes[rows],
         )
 

@@ -195,6 +195,12 @@ def to_xywh(boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
+def to_area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) square pixels of (N, 4) xyxy boxes."""
+    area: NDArray[np.float64] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return area
+
+
 def encode(masks: Masks | None) -> list[dict[str, Any]]:
     """Return COCO run lengths of (N, H, W) masks."""
     if masks is None or len(masks) == 0:
