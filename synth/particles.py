@@ -35,6 +35,11 @@ class Streaks:
     depth: Array
 
 
+def farthest_m(camera: Camera, *, size_m: float, limit_m: float) -> float:
+    """Return how far single particles are drawn: while they are a tenth of a pixel wide, and at most to a limit."""
+    return min(max(float(camera.K[0, 0]) * size_m / 0.1, 2.0 * NEAREST_M), limit_m)
+
+
 def count_in_view(camera: Camera, *, per_m3: float, farthest_m: float) -> int:
     """Return how many particles of a number density are seen up to a distance, at most a limit that keeps it quick."""
     per_depth = camera.width * camera.height / (camera.K[0, 0] * camera.K[1, 1])

@@ -83,8 +83,9 @@ class Rain:
         wetness = wetness_of(params.rate_mm_per_h) if self.wet_ground else 0.0
         linear = wet_ground(sample, depth, camera, wetness=wetness)
         cloud_over(linear, through, params.airlight, sun_lost=sun_lost(params.rate_mm_per_h))
-        count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=FARTHEST_M)
-        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=FARTHEST_M)
+        reach = particles.farthest_m(camera, size_m=2e-3, limit_m=FARTHEST_M)
+        count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=reach)
+        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=reach)
         size_mm = drop_sizes_mm(numbers[:, 0], params.rate_mm_per_h)
         velocity = np.empty((count, 3))
         velocity[:, 0] = params.wind_mps * (0.7 + 0.6 * numbers[:, 1])

@@ -83,8 +83,9 @@ class Snow:
         cloud_over(linear, through, params.airlight, sun_lost=SUN_LOST)
         mean_m = 1e-3 * params.mean_size_mm
         density = flakes_per_m3(params.visibility_m, mean_m)
-        count = particles.count_in_view(camera, per_m3=density, farthest_m=FARTHEST_M)
-        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=FARTHEST_M)
+        reach = particles.farthest_m(camera, size_m=3e-3, limit_m=FARTHEST_M)
+        count = particles.count_in_view(camera, per_m3=density, farthest_m=reach)
+        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=reach)
         size = np.minimum(-mean_m * np.log1p(-numbers[:, 0]), LARGEST_M)
         velocity = np.empty((count, 3))
         velocity[:, 0] = params.wind_mps + 1.2 * (numbers[:, 1] - 0.5)  # flakes flutter
