@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -112,13 +113,39 @@ def pr_panel(lines: Sequence[tuple[str, str, Sequence[float], Sequence[float]]],
         parts.append(f'<line class="grid" x1="{px}" x2="{px}" y1="8" y2="{8 + high - low}"/>')
         parts.append(f'<text class="tick" x="{low - 5}" y="{float(py) + 3.2:.1f}" text-anchor="end">{value:g}</text>')
         parts.append(f'<text class="tick" x="{px}" y="{8 + high - low + 14}" text-anchor="middle">{value:g}</text>')
+    parts.append('<g transform="scale(0.5)">')  # whole numbers of half pixels keep many curves small
     for kind, title, xs, ys in lines:
         drawn = [(x, y) for x, y in zip(xs, ys, strict=False) if x is not None and y is not None and y > 0]
         if drawn and len(drawn) < len(xs):
             drawn.append((drawn[-1][0], 0.0))  # nothing is found beyond this recall
-        points = " ".join(at(x, y) for x, y in drawn)
-        parts.append(f'<polyline class="pr {escape(kind)}" points="{points}"><title>{escape(title)}</title></polyline>')
+        places = [(2 * (low + (high - low) * x), 2 * (8 + (high - low) * (1 - y))) for x, y in drawn]
+        parts.append(f'<path class="pr {escape(kind)}" d="{path(places)}"><title>{escape(title)}</title></path>')
+    parts.append("</g>")
     return _svg(size, size, "pr-panel", label, parts)
+
+
+def path(places: Sequence[tuple[float, float]]) -> str:
+    """Return a line through points as path data in whole steps; points on the way straight ahead are left out.
+
+    >>> path([(0, 0), (2, 0), (4.2, 0.1), (4, 9)])
+    'M0 0h4v9'
+    """
+    whole = [(round(x), round(y)) for x, y in places]
+    kept: list[tuple[int, int]] = []
+    for at in whole:
+        if len(kept) > 1 and _straight(kept[-2], kept[-1], at):
+            kept[-1] = at
+        elif not kept or at != kept[-1]:
+            kept.append(at)
+    steps = [(x1 - x0, y1 - y0) for (x0, y0), (x1, y1) in pairwise(kept)]
+    moves = [f"v{dy}" if dx == 0 else f"h{dx}" if dy == 0 else f"l{dx} {dy}" for dx, dy in steps]
+    return f"M{kept[0][0]} {kept[0][1]}" + "".join(moves) if kept else ""
+
+
+def _straight(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> bool:
+    """Return whether c lies straight ahead of the step from a to b."""
+    one, two = (b[0] - a[0], b[1] - a[1]), (c[0] - b[0], c[1] - b[1])
+    return one[0] * two[1] == one[1] * two[0] and one[0] * two[0] + one[1] * two[1] >= 0
 
 
 def stack(counts: Sequence[tuple[str, int]]) -> Markup:

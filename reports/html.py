@@ -104,7 +104,8 @@ def _context(run: Run, shown: gallery.Gallery) -> dict[str, Any]:
     context: dict[str, Any] = {
         "run": run, "data": data, "title": f"{data['model']['name']} on {data['dataset']['name']}",
         "verdict": words.verdict(run), "scope": words.scope(run), "weakest": words.weakest(run),
-        "breaks": words.breaks(run), "caution": words.caution(run), "numbers": views.big_numbers(run), "valid_only": views.valid_only(run),
+        "breaks": words.breaks(run), "caution": words.caution(run),
+        "numbers": views.big_numbers(run), "valid_only": views.valid_only(run),
         "families": views.families(run), "facts": facts(run), "weak_family": _weak(run),
         "metric": run.metric, "metrics": [(m, run.label(m)) for m in metrics],
         "heat": {m: views.heat(run, m) for m in metrics}, "curves": {m: views.curves(run, m) for m in metrics},

@@ -48,11 +48,11 @@ def _allow(route: Any, path: Path, complaints: list[str]) -> None:
 
 def wait(page: Any, expression: str) -> None:
     """Wait until an expression is true (playwright's own wait evaluates strings, which the policy forbids)."""
-    for _ in range(200):
+    for _ in range(600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
-    raise AssertionError(f"still not so after 10 s: {expression}")
+    raise AssertionError(f"still not so after 30 s: {expression}")
 
 
 def pixels(page: Any, selector: str) -> Any:
