@@ -197,7 +197,7 @@ def to_xywh(boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 def to_area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N,) square pixels of (N, 4) xyxy boxes."""
-    area: NDArray[np.float64] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    area: NDArray[np.float64] = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return area
 
 
