@@ -65,7 +65,7 @@ def audit(before: Sample, after: Sample) -> tuple[Verdict, ...]:
 
 
 def apply_verdicts(sample: Sample, verdicts: tuple[Verdict, ...]) -> Sample:
-    """Return the sample with every invalid object an ignore region: neither missed nor, when found, a false positive."""
+    """Return the sample with every invalid object an ignore region: neither missed nor a false positive."""
     invalid = np.array([verdict.kind == "invalid" for verdict in verdicts], np.bool_)
     annotations = sample.annotations
     if len(invalid) != len(annotations):

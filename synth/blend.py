@@ -20,8 +20,9 @@ def over(image: Image, window: tuple[int, int, int, int], paint: Linear, alpha: 
     touched = alpha > 0
     if not touched.any():
         return
-    a = alpha[touched][:, None]
-    crop[touched] = to_srgb(to_linear(crop[touched]) * (1 - a) + paint[touched] * a)
+    a = alpha[touched][:, None].astype(np.float32)
+    mixed: Linear = to_linear(crop[touched]) * (1 - a) + paint[touched].astype(np.float32) * a
+    crop[touched] = to_srgb(mixed)
 
 
 def soft(mask: Mask, *, sigma_px: float = 0.7) -> Alpha:

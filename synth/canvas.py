@@ -64,7 +64,7 @@ class Canvas:
     def take(self, region: Region) -> None:
         """Remove an object; its place is filled from the background around it."""
         margin = max(6, min(region.width, region.height) // 3)
-        window = grown(region.window, margin, self.image.shape[:2])
+        window = grown(region.window, margin, (self.sample.height, self.sample.width))
         part = np.s_[window[1] : window[3], window[0] : window[2]]
         mask = self.masks[region.row][part].copy()
         others = self.masks[:, window[1] : window[3], window[0] : window[2]].any(axis=0) & ~mask
@@ -88,7 +88,7 @@ class Canvas:
         segmentation: NDArray[Any] | None = None,
         depth: NDArray[np.float32] | None = None,
     ) -> None:
-        """Lay an object of the annotations down; every pixel of alpha 1/2 is its own from now on, all others lose it."""
+        """Lay an object of the annotations down; pixels of alpha 1/2 and more are its own from now on."""
         part = np.s_[window[1] : window[3], window[0] : window[2]]
         over(self.image, window, paint, alpha)
         mask = alpha >= 0.5

@@ -163,7 +163,11 @@ def _contact_shadow(image: NDArray[np.uint8], outer: Window, free: Mask | None) 
     x1, _, x2, y2 = outer
     half_w, half_h = 0.55 * (x2 - x1), max(1.5, 0.10 * (x2 - x1))
     cx, cy = 0.5 * (x1 + x2), y2 - 0.4 * half_h
-    window = grown((int(cx - half_w), int(cy - half_h), int(cx + half_w) + 1, int(cy + half_h) + 1), 1, image.shape[:2])
+    window = grown(
+        (int(cx - half_w), int(cy - half_h), int(cx + half_w) + 1, int(cy + half_h) + 1),
+        1,
+        (image.shape[0], image.shape[1]),
+    )
     if window[2] <= window[0] or window[3] <= window[1]:
         return
     u = (np.arange(window[0], window[2]) + 0.5 - cx) / half_w

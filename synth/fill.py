@@ -72,7 +72,7 @@ def push_pull(values: Values, weight: Values) -> Values:
 
 
 def _behind(source: Mask, hole: Mask, inverse_depth: NDArray[np.float32]) -> Mask:
-    """Return pixels not in front of the background beside the hole: at its rim, the farther of two neighbours counts."""
+    """Return pixels not in front of the background beside the hole: at its rim, the farther counts."""
     kernel = np.ones((9, 9), np.uint8)
     rim = (cv2.dilate(hole.astype(np.uint8), kernel) > 0) & source
     known = np.where(source, inverse_depth, np.float32(1e3))

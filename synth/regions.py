@@ -19,10 +19,13 @@ from scenes.sample import Annotations, Sample
 Mask = NDArray[np.bool_]
 
 # Classes of things that stand or move on a road, as data sets name them; areas of other classes are surroundings.
-THINGS = frozenset(
-    "car truck bus van train tram trailer caravan motorcycle bicycle bicyclist cyclist rider person pedestrian sign "
-    "animal dog horse tricycle motorbike".split()
-) | {"traffic sign", "traffic light", "traffic_sign", "traffic_light", "stop sign", "fire hydrant", "signsymbol"}
+# fmt: off
+THINGS = frozenset((
+    "car", "truck", "bus", "van", "train", "tram", "trailer", "caravan", "motorcycle", "motorbike", "bicycle",
+    "bicyclist", "cyclist", "rider", "person", "pedestrian", "animal", "dog", "horse", "tricycle", "sign",
+    "traffic sign", "traffic light", "traffic_sign", "traffic_light", "stop sign", "fire hydrant", "signsymbol",
+))
+# fmt: on
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ segmentation ignore, no instance). Lens distortion is not undone: the camera is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,7 +120,7 @@ def _minmod(a: float, b: float) -> float:
 
 @njit(cache=True)
 def _draw_squares(inverse, owner, turn, shift, out_x, out_y, out_inverse, areas):  # type: ignore[no-untyped-def]  # numba infers
-    """inverse (H, W) 1/m; owner (H, W) object rows + 1; turn (3, 3), shift (3,): q = turn @ (x, y, 1) + inverse * shift.
+    """inverse (H, W) 1/m; owner (H, W) rows + 1; turn (3, 3), shift (3,): q = turn @ (x, y, 1) + inverse * shift.
 
     q[2] is new depth over old depth. Writes source x, y and inverse depth of the nearest square to each new pixel.
     """
@@ -213,7 +213,7 @@ def _annotations(
     return notes, fractions
 
 
-def _fractions(sample: Sample, view: View, index: NDArray[np.intp], boxes: Boxes) -> Mapping[int, float]:
+def _fractions(sample: Sample, view: View, index: NDArray[np.intp], boxes: Boxes) -> dict[int, float]:
     """Return for each object how much of what was visible still is: its drawn pixels over those it has when alone."""
     counts = np.bincount(pull(view.owner, index, view.known, 0).ravel(), minlength=len(boxes) + 1)[1:]
     empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
@@ -78,7 +79,8 @@ class FolderDataset:
             near = did_you_mean(sample_id, self._files)
             raise InputError(f"data set {self.name!r}: no sample {sample_id!r}{near}; it has {len(self)}")
         try:
-            return self._read(sample_id)
+            sample = self._read(sample_id)
+            return replace(sample, meta={"class_names": self.class_names, **sample.meta})  # shifts look for the road by name
         except InputError:
             raise
         except ValueError as error:  # a field that the data model refuses

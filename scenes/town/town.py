@@ -12,6 +12,7 @@ from scenes.camera import Camera, look
 from scenes.edits import Edit
 from scenes.sample import Sample
 from scenes.town.actors import KINDS, build
+from scenes.town.classes import CLASS_NAMES
 from scenes.town.editing import Editor
 from scenes.town.light import Weather
 from scenes.town.placed import Placed
@@ -98,6 +99,7 @@ class Town:
 
     def _meta(self, weather: Weather) -> dict[str, Any]:
         return {
+            "class_names": CLASS_NAMES,
             "seed": self.seed,
             "frame": self.frame,
             "sun_azimuth_rad": weather.azimuth_rad,

@@ -26,7 +26,6 @@ from synth.regions import Mask, Region, ellipse, ignore_value, object_region, re
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 
-
 _LEAST_LIGHT = np.float32(0.4)  # a street in the shade is exposed so that an open place is bright
 
 

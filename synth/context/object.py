@@ -27,7 +27,7 @@ _PLACES = 6  # tried for each copy; the one that hides the least of other object
 
 @dataclass(frozen=True)
 class MisplacedParams:
-    """donors: keys, 0 = street furniture by seed; left, foot: shares of the frame; tall: share of the frame's height."""
+    """donors: keys, 0 = street furniture by seed; centres, feet: shares of the frame; tall: share of its height."""
 
     donors: tuple[int, ...]
     seeds: tuple[int, ...]

@@ -197,10 +197,12 @@ def _hall(seed: int, camera: Camera, rise: Field, ground: Field) -> Place:
     to_floor = np.where(rise < 0, height / np.maximum(-rise, 1e-4), np.inf)
     depth = np.minimum(np.minimum(to_wall, to_ceiling), to_floor).astype(np.float32)
     x, z = sideways * depth, depth
-    floor = (0.20 + 0.03 * lookup_noise(seed, x, z, cell=2.0, octaves=4))[..., None] * np.float32([1, 0.98, 0.94])
+    floor = (0.20 + 0.03 * lookup_noise(seed, x, z, cell=2.0, octaves=4))[..., None] * np.array(
+        [1, 0.98, 0.94], np.float32
+    )
     joints = 1 - 0.35 * ((np.minimum(np.mod(x, 5), np.mod(z, 5)) < 0.06) * _seen(0.12, depth, camera))
     lamp = (np.abs(np.mod(x, 5.0) - 2.5) < 0.35) & (np.mod(z, 4.0) < 2.2)
-    roof = np.where(lamp[..., None], np.float32([1.5, 1.5, 1.4]), np.float32([0.16, 0.17, 0.18]))
+    roof = np.where(lamp[..., None], np.array([1.5, 1.5, 1.4], np.float32), np.array([0.16, 0.17, 0.18], np.float32))
     along = np.where(np.abs(sideways) * back > half_width, z, x)
     seams = (np.mod(along, 2.4) < 0.08) | (np.abs(rise * depth + height - 1.1) < 0.06)
     colour = np.array(rng.choice(((0.42, 0.42, 0.40), (0.45, 0.38, 0.28), (0.28, 0.36, 0.42))), np.float32)

@@ -139,7 +139,11 @@ def _plate(place: Place, seed: int) -> Occluder:
     grain = 1 + 0.09 * smooth_noise(seed, *order.shape, cell_px=max(4.0, 0.3 * place.height), octaves=4)
 
     def paint(t: float) -> Linear:
-        base = np.where(stripes, np.float32([0.45, 0.03, 0.03]), np.float32([0.62, 0.61, 0.58])) if striped else plain
+        base = (
+            np.where(stripes, np.array([0.45, 0.03, 0.03], np.float32), np.array([0.62, 0.61, 0.58], np.float32))
+            if striped
+            else plain
+        )
         rim = np.where(order > t - max(1.0, 0.03 * place.height), 0.55, 1.0)
         return ((grain * rim)[..., None] * np.asarray(base, np.float32)).astype(np.float32)
 

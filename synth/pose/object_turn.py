@@ -86,4 +86,4 @@ class ObjectTurn:
             for key, sign in zip(params.targets, params.signs, strict=True)
         ]
         result = render_again(sample, who=self.name, edits=edits)
-        return note(result, "edited", {key: f"turned by {params.angle_deg:.0f} degrees" for key in params.targets})
+        return note(result, "edited", dict.fromkeys(params.targets, f"turned by {params.angle_deg:.0f} degrees"))

@@ -21,7 +21,7 @@ class Yaw(CameraMove):
         "yaw",
         "deg",
         (1, 2, 4, 7, 10),
-        "calibration tolerance about 0.5 deg; a crab angle or a knocked mount reaches several degrees; 10 = a mirror or corner camera",
+        "calibration tolerance about 0.5 deg; a crab angle or a knocked mount reaches several degrees",
     )
 
     def moved(self, camera: Camera, amount: float) -> Camera:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+Array = NDArray[np.floating[Any]]
 
 KINDS = ("wider", "narrower", "taller", "flatter", "lean", "bulge")
 _REACH = 1.5  # radius, in half sizes, within which a bulge acts

@@ -141,7 +141,7 @@ def _nearness(sample: Sample, region: Region) -> float:
 
 
 def _cut_and_lay(sample: Sample, plan: list[tuple[Region, Deformation]]) -> Sample:
-    """Take every object away and lay it down deformed, from far to near; what is not deformed stays in front or behind."""
+    """Take every object away and lay it down deformed, from far to near; the others stay where they are."""
     canvas = Canvas.of(sample)
     nearness = {region.row: _nearness(sample, region) for region in regions(sample)}
     for region, deformation in plan:
@@ -202,7 +202,7 @@ def _lay_deformed(canvas: Canvas, region: Region, deformation: Deformation, near
 
 
 def _bled(crop: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a crop whose pixels outside the mask carry on the object's own colours, so that soft edges show no halo."""
+    """Return a crop whose pixels outside the mask carry on the object's colours, so that soft edges show no halo."""
     core = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     if np.count_nonzero(core) < 0.3 * np.count_nonzero(mask):
         core = mask
@@ -216,7 +216,7 @@ def _bled(crop: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]
 
 
 def _bend(sample: Sample, region: Region, deformation: Deformation) -> Sample:
-    """Bend the picture in and around a box or an area; displacement is whole in the deformed box and fades around it."""
+    """Bend the picture in and around a box or an area; the displacement is whole inside and fades around it."""
     box = forward_boxes(np.array([region.window], np.float32), deformation.forward)[0]
     grows = np.abs(box - np.array(region.window, np.float32)).max()
     margin = max(4.0, 1.8 * float(grows))

@@ -35,7 +35,7 @@ def road_mask(sample: Sample) -> Mask:
 
 
 def inverse_depth_plane(depth: Depth, mask: Mask) -> NDArray[np.float64] | None:
-    """Return (3,) a b c with 1/depth = a x + b y + c over the mask, outliers left out twice; None for too few pixels."""
+    """Return (3,) a b c with 1/depth = a x + b y + c over the mask without its outliers; None for too few pixels."""
     rows, columns = np.nonzero(mask & np.isfinite(depth) & (depth > 0))
     if len(rows) < 12:
         return None
