@@ -11,9 +11,8 @@ from typing import Any
 from scenes.errors import InputError
 from scenes.sample import Dataset, Sample
 from stress.environment import usable_cores
-from stress.job import Job
+from stress.job import Job, job_of
 from stress.plan import CLEAN, Cell, Plan
-from stress.running import job_of
 from stress.worker import Worker
 
 

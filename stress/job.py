@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,10 @@ from scenes.datasets import limited, open_dataset
 from scenes.errors import InputError
 from scenes.sample import Dataset
 from stress.adapters.checked import CheckedModel
+from stress.class_map import read_mapping
 from stress.plan import Plan
+
+MODEL_KEYS = ("task", "classes", "model_yaml")  # options that change what a model says
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,92 @@ class Job:
         """Return the indices of the samples of a shard."""
         start = index * self.plan.batch_size
         return range(start, min(start + self.plan.batch_size, len(self.sample_ids)))
+
+
+def job_of(
+    dataset: str | Path | Dataset,
+    model: Any,
+    plan: Plan | Mapping[str, Any] | str | Path | None,
+    out: Path,
+    *,
+    device: str = "auto",
+    strict: bool = False,
+    depth: str | None = None,
+    classes: Mapping[str, str | None] | str | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    model_options: Mapping[str, Any] | None = None,
+) -> tuple[Job, Dataset]:
+    """Return a run as plain values, and its data set opened; arguments as in `run`. Nothing is written."""
+    source = _data_source(dataset, {"format": format, "split": split})
+    text = isinstance(model, str | Path)
+    options = dict(model_options or {})
+    model_source = ModelSource(str(model) if text else None, None if text else model, device, options)
+    opened = source.open(_plan(plan).limit)
+    return _job(source, model_source, _plan(plan), out, opened, depth=depth, classes=classes, strict=strict), opened
+
+
+def _plan(plan: Plan | Mapping[str, Any] | str | Path | None) -> Plan:
+    if isinstance(plan, Plan):
+        return plan
+    if plan is None:
+        return Plan()
+    return Plan.make(plan) if isinstance(plan, Mapping) else Plan.from_yaml(Path(plan))
+
+
+def _data_source(dataset: str | Path | Dataset, options: Mapping[str, Any]) -> DataSource:
+    given = {key: value for key, value in options.items() if value is not None}
+    if isinstance(dataset, str | Path):
+        return DataSource(spec=str(dataset), options=given)
+    if given:
+        raise InputError(f"data set {dataset.name!r}: an opened data set takes no {' or '.join(given)}")
+    return DataSource(instance=dataset)
+
+
+def _job(
+    data: DataSource,
+    model: ModelSource,
+    plan: Plan,
+    out: Path,
+    opened: Dataset,
+    *,
+    depth: str | None,
+    classes: Mapping[str, str | None] | str | None,
+    strict: bool,
+) -> Job:
+    ids = tuple(opened.sample_ids)
+    twice = len(ids) - len(set(ids))
+    if twice:
+        raise InputError(f"data set {opened.name!r}: {twice} sample names appear twice; every sample needs its own")
+    return Job(data, model, plan, out, ids, key="", depth=depth, classes=classes, strict=strict)
+
+
+def identity_of(job: Job, dataset: Dataset) -> dict[str, Any]:
+    """Return what makes two runs the same one, as plain values for plan.json."""
+    ids = hashlib.sha256("\n".join(job.sample_ids).encode()).hexdigest()
+    instance = job.model.instance
+    classes = read_mapping(job.classes) if isinstance(job.classes, str) else job.classes
+    asked = {key: str(job.model.options[key]) for key in MODEL_KEYS if job.model.options.get(key) is not None}
+    return json.loads(
+        json.dumps(
+            {
+                "plan": job.plan.plain(),
+                "dataset": {
+                    "name": dataset.name,
+                    "path": job.data.spec,
+                    "options": dict(job.data.options),
+                    "n_samples": len(job.sample_ids),
+                    "sample_ids_sha256": ids,
+                    "class_names": list(dataset.class_names),
+                },
+                "model": {
+                    "source": job.model.label,
+                    "name": getattr(instance, "name", None),
+                    "sha256": job.model.digest(),
+                    "options": asked,
+                },
+                "depth": job.depth,
+                "classes": classes,
+            }
+        )
+    )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +14,26 @@ from numpy.typing import NDArray
 
 from scenes.errors import InputError
 from scenes.sample import Dataset
+from stress.assemble import Facts, assemble
 from stress.cells import CellSummary, CellTask, Skip, used_groups
-from stress.environment import environment, own_version, usable_cores
+from stress.environment import environment, usable_cores
 from stress.evidence import gather_evidence
 from stress.exclusion import Exclusion, decide
 from stress.execute import ByShard, Executor, InOrder, InProcess, Processes
 from stress.folder import RunFolder, identity_key, read_json, write_json
-from stress.job import DataSource, Job, ModelSource
+from stress.job import Job, identity_of, job_of
 from stress.metrics import SCORERS
-from stress.metrics.robust import check_alexnet, corruption_error
+from stress.metrics.robust import check_alexnet
 from stress.parts import is_whole
-from stress.plan import CLEAN, Cell, Plan
+from stress.plan import Cell, Plan
 from stress.progress import Report, reporting
-from stress.results import SCHEMA, Results, read
+from stress.results import Results, read
 from stress.summary import Figures, chosen_metrics, write_cells
 from stress.tables import read_cell, table_writer
 from stress.worker import Described, UnitDone, Worker
 
 CELLS_PER_UNIT = 6
+REPLICAS_ON_A_GPU = 4  # processes that shift pictures while others predict; each holds the model
 
 
 class Interrupted(KeyboardInterrupt):
@@ -95,7 +94,7 @@ def run(
         split=split,
         model_options=model_options,
     )
-    identity = _identity(job, opened)
+    identity = identity_of(job, opened)
     job = replace(job, key=identity_key(identity))
     folder = RunFolder(job.out)
     job.plan.create_shifts()  # wrong options are told before anything is made
@@ -174,7 +173,16 @@ class _Run:
             self.job, self.folder, self.executor, cells, exclusion.samples, self.group_names, self.report
         )
         self.notes += gallery.notes
-        write_json(self.folder.results, self._results(described, figures, exclusion, gallery.entries))
+        facts = Facts(
+            command=self.command,
+            duration_s=time.monotonic() - self.started,
+            cpu_s=self.cpu_s,
+            workers=self.executor.workers,
+            resumed=self.resumed,
+            notes=self.notes,
+        )
+        results = assemble(self.job, self.dataset, described, figures, exclusion, gallery.entries, facts)
+        write_json(self.folder.results, results)
 
     @functools.cached_property
     def group_names(self) -> list[str]:
@@ -250,181 +258,22 @@ class _Run:
             return
         write_json(path, here)
 
-    def _results(
-        self, described: Described, figures: Figures, exclusion: Exclusion, gallery: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        plan, clean = self.job.plan, figures.cells[Cell(CLEAN, 0.0)]
-        return {
-            "schema": SCHEMA,
-            "roadproof": own_version(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": {
-                "command": self.command or _call(self.job),
-                "seed": plan.seed,
-                "scale": plan.scale,
-                "duration_s": round(time.monotonic() - self.started, 2),
-                "cpu_s": {stage: round(seconds, 2) for stage, seconds in self.cpu_s.items()},
-                "workers": self.executor.workers,
-                "resumed": self.resumed,
-                "path": str(self.folder.path),
-            },
-            "dataset": {
-                "name": self.dataset.name,
-                "format": str(getattr(self.dataset, "format", type(self.dataset).__name__)),
-                "path": self.job.data.spec or self.dataset.name,
-                "splits": list(getattr(self.dataset, "splits", ())),
-                "n_samples": clean.n_samples,
-                "n_groups": figures.n_groups,
-                "n_objects": sum(clean.audit[kind] for kind in ("kept", "modified", "occluded", "invalid")),
-                "class_names": list(self.dataset.class_names),
-            },
-            "model": dict(described.model),
-            "classes": dict(described.classes),
-            "plan": plan.plain(),
-            "severities": sorted({_number(cell.severity) for cell in figures.cells if cell.shift != CLEAN}),
-            "shifts": figures.described_shifts(),
-            "metrics": figures.known_metrics(),
-            **figures.robustness(),
-            "mce": self._mce(figures),
-            "figures": figures.listed(),
-            "curves": figures.curves(),
-            "confusion": figures.confusion(),
-            "audit": figures.audit(),
-            "gallery": gallery,
-            "skipped": exclusion.listed(),
-            "environment": read_json(self.folder.path / "environment.json"),
-            "notes": list(dict.fromkeys([*figures.notes(), *self.notes])),
-        }
-
-    def _mce(self, figures: Figures) -> dict[str, Any] | None:
-        """Return mCE against the plan's reference, None where it names none."""
-        named, grid = self.job.plan.reference, figures.grid()
-        if named is None or grid is None:
-            return None
-        reference = None if named == "alexnet" else _errors_of(named, figures.headline)
-        total, by_shift = corruption_error(grid, reference)
-        per_shift = [{"shift": name, "ce": figures.figure(draws)} for name, draws in by_shift.items()]
-        return {"reference": named, "figure": figures.figure(total), "per_shift": per_shift}
-
-
-def _errors_of(run_dir: str, metric: str) -> dict[Cell, float]:
-    """Return 1 - headline figure of each cell of another run."""
-    other = read(run_dir)
-    return {
-        Cell(f["shift"], float(f["severity"])): 1.0 - f["value"]
-        for f in other.summary["figures"]
-        if f["metric"] == metric and f["class_name"] is None and f["size"] is None and f["value"] is not None
-    }
-
-
-def job_of(
-    dataset: str | Path | Dataset,
-    model: Any,
-    plan: Plan | Mapping[str, Any] | str | Path | None,
-    out: Path,
-    *,
-    device: str = "auto",
-    strict: bool = False,
-    depth: str | None = None,
-    classes: Mapping[str, str | None] | str | None = None,
-    format: str | None = None,
-    split: str | None = None,
-    model_options: Mapping[str, Any] | None = None,
-) -> tuple[Job, Dataset]:
-    """Return a run as plain values, and its data set opened; arguments as in `run`. Nothing is written."""
-    source = _data_source(dataset, {"format": format, "split": split})
-    text = isinstance(model, str | Path)
-    options = dict(model_options or {})
-    model_source = ModelSource(str(model) if text else None, None if text else model, device, options)
-    opened = source.open(_plan(plan).limit)
-    return _job(source, model_source, _plan(plan), out, opened, depth=depth, classes=classes, strict=strict), opened
-
-
-def _plan(plan: Plan | Mapping[str, Any] | str | Path | None) -> Plan:
-    if isinstance(plan, Plan):
-        return plan
-    if plan is None:
-        return Plan()
-    return Plan.make(plan) if isinstance(plan, Mapping) else Plan.from_yaml(Path(plan))
-
-
-def _data_source(dataset: str | Path | Dataset, options: Mapping[str, Any]) -> DataSource:
-    given = {key: value for key, value in options.items() if value is not None}
-    if isinstance(dataset, str | Path):
-        return DataSource(spec=str(dataset), options=given)
-    if given:
-        raise InputError(f"data set {dataset.name!r}: an opened data set takes no {' or '.join(given)}")
-    return DataSource(instance=dataset)
-
-
-def _job(
-    data: DataSource,
-    model: ModelSource,
-    plan: Plan,
-    out: Path,
-    opened: Dataset,
-    *,
-    depth: str | None,
-    classes: Mapping[str, str | None] | str | None,
-    strict: bool,
-) -> Job:
-    ids = tuple(opened.sample_ids)
-    twice = len(ids) - len(set(ids))
-    if twice:
-        raise InputError(f"data set {opened.name!r}: {twice} sample names appear twice; every sample needs its own")
-    return Job(data, model, plan, out, ids, key="", depth=depth, classes=classes, strict=strict)
-
-
-def _identity(job: Job, dataset: Dataset) -> dict[str, Any]:
-    """Return what makes two runs the same one, as plain values for plan.json."""
-    ids = hashlib.sha256("\n".join(job.sample_ids).encode()).hexdigest()
-    instance = job.model.instance
-    classes = job.classes if not isinstance(job.classes, str) else Path(job.classes).read_text(encoding="utf-8")
-    return json.loads(
-        json.dumps(
-            {
-                "plan": job.plan.plain(),
-                "dataset": {
-                    "name": dataset.name,
-                    "path": job.data.spec,
-                    "options": dict(job.data.options),
-                    "n_samples": len(job.sample_ids),
-                    "sample_ids_sha256": ids,
-                    "class_names": list(dataset.class_names),
-                },
-                "model": {
-                    "source": job.model.label,
-                    "name": getattr(instance, "name", None),
-                    "sha256": job.model.digest(),
-                },
-                "depth": job.depth,
-                "classes": classes,
-            }
-        )
-    )
-
 
 def _executor(job: Job, workers: int | None) -> Executor:
     """Return worker processes where data and model can travel to them and there is work for more than one."""
     if workers is not None and workers < 1:
         raise InputError(f"workers: expected at least 1, got {workers}")
     make = functools.partial(Worker, job)
-    wanted = usable_cores() if workers is None else workers
+    wanted = workers or (min(usable_cores(), REPLICAS_ON_A_GPU) if _on_gpu(job.model.device) else usable_cores())
     units = job.n_shards * -(-len(job.plan.cells()) // CELLS_PER_UNIT)
     if min(wanted, units) == 1 or job.model.spec is None or not job.data.travels():
         return InProcess(make)
     return Processes(make, min(wanted, units))
 
 
-def _call(job: Job) -> str:
-    """Return the Python call of a run that no command line started."""
-    data = repr(job.data.spec) if job.data.spec is not None else "dataset"
-    model = repr(job.model.spec) if job.model.spec is not None else "model"
-    return f"stress.run({data}, {model}, plan, {str(job.out)!r})"
-
-
-def _number(value: float) -> int | float:
-    return int(value) if float(value).is_integer() else float(value)
+def _on_gpu(device: str) -> bool:
+    """Tell whether the model will sit on a GPU, without loading torch to ask."""
+    return device.startswith("cuda") or (device == "auto" and Path("/dev/nvidia0").exists())
 
 
 __all__ = ["Interrupted", "RunResult", "run"]

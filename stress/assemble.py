@@ -1,0 +1,113 @@
+"""results.json of a run, put together from what its stages found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from scenes.sample import Dataset
+from stress.environment import own_version
+from stress.exclusion import Exclusion
+from stress.folder import read_json
+from stress.job import Job
+from stress.metrics.robust import corruption_error
+from stress.plan import CLEAN, Cell
+from stress.results import SCHEMA, read
+from stress.summary import Figures, number
+from stress.worker import Described
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How a run went: what may differ between two runs with the same results, and notes for the reader."""
+
+    command: str | None
+    duration_s: float
+    cpu_s: Mapping[str, float]
+    workers: int
+    resumed: bool
+    notes: Sequence[str]
+
+
+def assemble(
+    job: Job,
+    dataset: Dataset,
+    described: Described,
+    figures: Figures,
+    exclusion: Exclusion,
+    gallery: list[dict[str, Any]],
+    facts: Facts,
+) -> dict[str, Any]:
+    """Return results.json as plain values."""
+    plan, clean = job.plan, figures.cells[Cell(CLEAN, 0.0)]
+    return {
+        "schema": SCHEMA,
+        "roadproof": own_version(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": {
+            "command": facts.command or _call(job),
+            "seed": plan.seed,
+            "scale": plan.scale,
+            "duration_s": round(facts.duration_s, 2),
+            "cpu_s": {stage: round(seconds, 2) for stage, seconds in facts.cpu_s.items()},
+            "workers": facts.workers,
+            "resumed": facts.resumed,
+            "path": str(job.out),
+        },
+        "dataset": {
+            "name": dataset.name,
+            "format": str(getattr(dataset, "format", type(dataset).__name__)),
+            "path": job.data.spec or dataset.name,
+            "splits": list(getattr(dataset, "splits", ())),
+            "n_samples": clean.n_samples,
+            "n_groups": figures.n_groups,
+            "n_objects": sum(clean.audit[kind] for kind in ("kept", "modified", "occluded", "invalid")),
+            "class_names": list(dataset.class_names),
+        },
+        "model": dict(described.model),
+        "classes": dict(described.classes),
+        "plan": plan.plain(),
+        "severities": sorted({number(cell.severity) for cell in figures.cells if cell.shift != CLEAN}),
+        "shifts": figures.described_shifts(),
+        "metrics": figures.known_metrics(),
+        **figures.robustness(),
+        "mce": _mce(job, figures),
+        "figures": figures.listed(),
+        "curves": figures.curves(),
+        "confusion": figures.confusion(),
+        "audit": figures.audit(),
+        "gallery": gallery,
+        "skipped": exclusion.listed(),
+        "environment": read_json(job.out / "environment.json"),
+        "notes": list(dict.fromkeys([*figures.notes(), *facts.notes])),
+    }
+
+
+def _mce(job: Job, figures: Figures) -> dict[str, Any] | None:
+    """Return mCE against the plan's reference, None where it names none."""
+    named, grid = job.plan.reference, figures.grid()
+    if named is None or grid is None:
+        return None
+    reference = None if named == "alexnet" else _errors_of(named, figures.headline)
+    total, by_shift = corruption_error(grid, reference)
+    per_shift = [{"shift": name, "ce": figures.figure(draws)} for name, draws in by_shift.items()]
+    return {"reference": named, "figure": figures.figure(total), "per_shift": per_shift}
+
+
+def _errors_of(run_dir: str, metric: str) -> dict[Cell, float]:
+    """Return 1 - headline figure of each cell of another run."""
+    other = read(run_dir)
+    return {
+        Cell(f["shift"], float(f["severity"])): 1.0 - f["value"]
+        for f in other.summary["figures"]
+        if f["metric"] == metric and f["class_name"] is None and f["size"] is None and f["value"] is not None
+    }
+
+
+def _call(job: Job) -> str:
+    """Return the Python call of a run that no command line started."""
+    data = repr(job.data.spec) if job.data.spec is not None else "dataset"
+    model = repr(job.model.spec) if job.model.spec is not None else "model"
+    return f"stress.run({data}, {model}, plan, {str(job.out)!r})"
