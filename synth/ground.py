@@ -20,6 +20,7 @@ CAMERA_HEIGHT_M = 1.5
 _UPRIGHT_SHARE = 0.12  # a segment with more of its pixels over the horizon than this stands upright
 _SPECK_SHARE = 0.0002  # smaller parts of a segmentation are not looked at
 _BACKDROP_SHARE = 0.005  # larger parts that are not seen to stand on the ground line the street
+_ALL_LIES_SHARE = 0.8  # of a class under the horizon: if so much of it lies, all of it does
 _STANDS_IF_WIDER = 2.0  # so many times wider, in metres, at its far end than at its near one
 
 Mask = NDArray[np.bool_]
@@ -135,7 +136,7 @@ def _upright_segments(notes: Annotations, image: Image, camera: Camera, ground: 
         if np.count_nonzero(mask & above) > _UPRIGHT_SHARE * count:
             upright.extend(_parts(mask))
         else:
-            upright.extend(part for part in _parts(mask) if _stands(part, ground))
+            upright.extend(_standing_parts(mask, ground))
     if upright:
         sky |= light_through_leaves & np.any(upright, axis=0)
         upright = [part & ~sky for part in upright]
@@ -171,6 +172,17 @@ def _parts(mask: Mask) -> list[Mask]:
     _, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     return [regions == number for number in 1 + np.flatnonzero(areas >= _SPECK_SHARE * mask.size)]
+
+
+def _standing_parts(mask: Mask, ground: Depth) -> list[Mask]:
+    """Return the parts of a class under the horizon that stand; none where nearly all of the class lies.
+
+    What a car leaves to be seen of a pavement can have any outline, but lies as the rest of the pavement does.
+    """
+    parts = _parts(mask)
+    standing = [part for part in parts if _stands(part, ground)]
+    area, total = (sum(np.count_nonzero(part) for part in some) for some in (standing, parts))
+    return standing if area > (1 - _ALL_LIES_SHARE) * total else []
 
 
 def _stands(part: Mask, ground: Depth) -> bool:

@@ -25,7 +25,7 @@ from synth.depth import (
     fill_depth,
     scale_to_ground,
 )
-from synth.ground import FAR_M, ground_plane_depth
+from synth.ground import FAR_M, ground_plane_depth, ground_points
 
 
 def _log_error(found: Depth, truth: Depth) -> NDArray[np.float64]:
@@ -380,3 +380,24 @@ def test_a_hub_name_needs_leave_to_download() -> None:
 def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot load"):
         depth_source(f"hf:{tmp_path}")
+
+
+def test_what_a_car_leaves_of_a_pavement_lies_and_people_stand_on_it() -> None:
+    """Beside a car at the border a pavement is a patch that narrows downwards, which alone would look upright."""
+    road, pavement, person, car, wall = range(5)
+    segmentation = np.full((120, 160), wall, np.uint8)
+    segmentation[65:] = pavement
+    rows, columns = np.indices(segmentation.shape)
+    segmentation[(rows >= 65) & (np.abs(columns - 80) < 1.2 * (rows - 60))] = road
+    segmentation[(rows >= 55) & (rows < 118) & (columns >= 110) & (columns < 160 - 0.9 * (90 - rows))] = car
+    segmentation[45:78, 150:155] = person
+    sample = Sample(
+        sample_id="street",
+        image=np.full((120, 160, 3), 60, np.uint8),
+        annotations=Annotations(segmentation=segmentation),
+        camera=Camera.assumed(160, 120),
+    )
+    depth = ground_plane_depth(sample)
+    below = ground_points(sample.camera)[1][78, 152]
+    assert segmentation[78, 152] == pavement
+    np.testing.assert_allclose(np.median(depth[45:78, 150:155]), below, rtol=0.05)
