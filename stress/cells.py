@@ -53,14 +53,14 @@ class CellSummary:
 
 def skips_of(folder: RunFolder, cell: Cell, n_shards: int) -> list[Skip]:
     """Return the samples that a cell could not score."""
-    table = read_cell(folder, cell, n_shards, frozenset(), columns=SKIP_COLUMNS)
+    table = read_cell(folder, cell, range(n_shards), frozenset(), columns=SKIP_COLUMNS)
     rows = table.filter(table.column("skipped").is_valid()).to_pylist()
     return [Skip(cell, r["index"], r["sample_id"], r["skipped_at"], r["skipped"]) for r in rows]
 
 
 def summarise(folder: RunFolder, scorer: Scorer, task: CellTask) -> CellSummary:
     """Return the figures of one cell."""
-    table = read_cell(folder, task.cell, task.n_shards, task.excluded)
+    table = read_cell(folder, task.cell, range(task.n_shards), task.excluded)
     kept, renumbered = used_groups(task.groups, task.excluded)
     weights = group_weights(kept, task.resamples, seed=task.seed)
     return CellSummary(

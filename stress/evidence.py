@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scenes.errors import InputError
 from scenes.sample import Predictions, Sample
 from stress.execute import Executor, InOrder
-from stress.failures import Failure, candidates, choose
+from stress.failures import Failure, candidates, choose, strongest
 from stress.folder import RunFolder, file_name, read_json, write_json
 from stress.job import Job
 from stress.metrics.segmentation import SegmentationScorer
@@ -94,11 +94,14 @@ def gather_evidence(
 def find_candidates(worker: Worker, task: CandidatesTask) -> list[Failure]:
     """Return the failures of one cell that the clean one does not have."""
     columns = ["sample_id", "objects", *(["confusion"] if worker.model.task == "segmentation" else [])]
-    clean, shifted = (
-        read_cell(worker.folder, cell, worker.job.n_shards, task.excluded, columns=columns)
-        for cell in (Cell(CLEAN, 0.0), task.cell)
-    )
-    return candidates(worker.model.task, task.cell, clean, shifted, worker.classes.names)
+    found: list[Failure] = []
+    for shard in range(worker.job.n_shards):  # one at a time, so that memory does not grow with the data set
+        clean, shifted = (
+            read_cell(worker.folder, cell, [shard], task.excluded, columns=columns)
+            for cell in (Cell(CLEAN, 0.0), task.cell)
+        )
+        found += candidates(worker.model.task, task.cell, clean, shifted, worker.classes.names)
+    return strongest(found)
 
 
 def make_evidence(worker: Worker, task: EvidenceTask) -> dict[str, Any]:

@@ -53,6 +53,11 @@ def candidates(task: Task, cell: Cell, clean: pa.Table, shifted: pa.Table, class
         found = _regions(cell, clean, shifted, class_names)
     else:
         found = _objects(cell, clean, shifted)
+    return strongest(found)
+
+
+def strongest(found: Sequence[Failure]) -> list[Failure]:
+    """Return the candidates of a cell that are worth handing on."""
     return sorted(found, key=_order)[:MOST_OF_A_CELL]
 
 

@@ -245,7 +245,8 @@ class _Run:
         columns = ("sample_id", "params", "completed", "quantities", "objects")
         with table_writer(self.folder.path, self.group_names) as writer:
             for cell in cells:
-                writer.add(cell, read_cell(self.folder, cell, self.job.n_shards, exclusion.samples, columns=columns))
+                shards = range(self.job.n_shards)
+                writer.add(cell, read_cell(self.folder, cell, shards, exclusion.samples, columns=columns))
 
     def _note_environment(self) -> None:
         """Write environment.json, or say where it differs from the one that the run was begun in."""

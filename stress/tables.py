@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,17 @@ OBJECTS = pa.schema([*list(SAMPLES)[:4], *list(OBJECT), ("params", pa.string())]
 
 
 def read_cell(
-    folder: RunFolder, cell: Cell, n_shards: int, excluded: frozenset[int], *, columns: Sequence[str] | None = None
+    folder: RunFolder,
+    cell: Cell,
+    shards: Iterable[int],
+    excluded: frozenset[int],
+    *,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
     """Return the rows of one cell in the order of the samples, without the excluded ones."""
     wanted = None if columns is None else ["index", *columns]
     tables = []
-    for shard in range(n_shards):
+    for shard in shards:
         path = folder.part(cell, shard)
         try:
             tables.append(read_part(path, columns=wanted))
@@ -136,8 +141,8 @@ def _unfolded(table: pa.Table, name: str, frame: pa.Table) -> pa.Table:
 def audit_counts(table: pa.Table) -> dict[str, int]:
     """Count the verdicts on the true objects of a cell."""
     structs = table.column("objects").combine_chunks().flatten()
-    verdicts = structs.field("verdict").to_pylist()
-    counts = {kind: verdicts.count(kind) for kind in ("kept", "modified", "occluded", "invalid")}
+    found = {row["values"]: row["counts"] for row in pc.value_counts(structs.field("verdict")).to_pylist()}
+    counts = {kind: int(found.get(kind, 0)) for kind in ("kept", "modified", "occluded", "invalid")}
     return {**counts, "hard_to_see": int(pc.sum(structs.field("hard_to_see")).as_py() or 0)}
 
 

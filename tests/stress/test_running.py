@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -176,6 +177,20 @@ def test_killed_while_working_it_resumes_to_the_same(tmp_path):
     assert stress.run(*arguments, tmp_path / "killed", workers=1, progress=False).resumed
     stress.run(*arguments, tmp_path / "whole", workers=1, progress=False)
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_worker_processes_and_the_run_resumes(tmp_path):
+    def stop(stage, done, total):
+        if stage == "pictures" and done:
+            raise KeyboardInterrupt
+
+    arguments = (f"{FAKES}:boxes", f"{FAKES}:Slow", PLAN, tmp_path / "run")
+    with pytest.raises(stress.Interrupted):
+        stress.run(*arguments, workers=2, progress=stop)
+    assert not list((tmp_path / "run").rglob(".tmp-*"))
+    assert not multiprocessing.active_children()
+    assert stress.run(*arguments, workers=1, progress=False).resumed
 
 
 def test_ctrl_c_says_how_to_resume_and_leaves_nothing_half_written(tmp_path):
