@@ -57,6 +57,12 @@ class ZooModel:
         batch = batch.to(torch.float32).contiguous(memory_format=torch.channels_last).div(255)
         return nn.functional.pad(batch, (0, columns, 0, rows), value=GREY)
 
+    def window(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """x1, y1, x2, y2 of the picture inside the module's input, as shares of it."""
+        factor = shrink(height, width)
+        columns, rows = max(1, round(width * factor)), max(1, round(height * factor))
+        return 0.0, 0.0, columns / (columns + -columns % MULTIPLE), rows / (rows + -rows % MULTIPLE)
+
     def predict(self, images: list[Image]) -> list[Predictions]:
         """Predict images of any sizes; neighbours of one size share a batch."""
         found: list[Predictions] = []

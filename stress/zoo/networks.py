@@ -115,11 +115,16 @@ class Segmenter(nn.Module):
         self.classify = nn.Conv2d(PYRAMID, n_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.at(x, stride=1)
+
+    def at(self, x: Tensor, stride: int) -> Tensor:
+        """Logits (B, C, H / stride, W / stride)."""
         levels = self.backbone(x)
         p3 = self.pyramid(levels)[0]
         fused = self.fuse(self.fine(levels[0]) + functional.interpolate(p3, scale_factor=2.0))
         logits: Tensor = self.classify(fused).float()
-        return functional.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
+        size = (x.shape[2] // stride, x.shape[3] // stride)
+        return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 class Classifier(nn.Module):

@@ -38,6 +38,7 @@ def write_weights(weights: Weights, folder: Path) -> Path:
     }
     temporary = path.with_suffix(".writing")
     save_file(state, temporary, metadata={"name": weights.name, "classes": json.dumps(weights.classes)})
+    temporary.chmod(0o644)  # safetensors writes for its owner alone
     temporary.replace(path)
     return path
 
