@@ -133,7 +133,7 @@ def facts(run: Run) -> list[str]:
     """Return what was tested, in a line."""
     data = run.data["dataset"]
     parts = [str(run.data["model"]["task"]), str(data["name"]), words.counted(int(data.get("n_samples") or 0), "frame")]
-    if data.get("n_objects"):
+    if data.get("n_objects") and run.data["model"]["task"] == "detection":
         parts.append(words.counted(int(data["n_objects"]), "object"))
     shifts = words.counted(len(run.shift_names), "shift")
     parts.append(f"{shifts} × {words.counted(len(run.severities), 'severity', 'severities')}")

@@ -12,6 +12,7 @@ from reports.read import Figure, Run, as_severity, plain
 from reports.views import bar
 
 ALL = "all classes"
+SLIGHT = 0.05  # below this clean score nothing is said of what is kept: a share of nearly nothing is noise
 
 
 def breakdown(run: Run, *, by: str) -> list[dict[str, Any]]:
@@ -37,18 +38,20 @@ def without_figure(run: Run, *, by: str, rows: list[dict[str, Any]]) -> list[str
 def _breakdown_row(run: Run, order: list[str], which: dict[str, Any]) -> dict[str, Any]:
     clean = run.clean(**which)
     mean = run.mean(**which)
-    kept = mean / clean.value if mean is not None and clean.value else None
+    fair = clean.value is not None and clean.value >= SLIGHT
+    kept = mean / clean.value if mean is not None and clean.value and fair else None
     cells = []
     for family in order:
         members = [s["name"] for s in run.data["shifts"] if s["family"] == family]
         value = run.mean(shifts=members, **which)
-        part = value / clean.value if value is not None and clean.value else None
+        part = value / clean.value if value is not None and clean.value and fair else None
         text = "–" if part is None else words.percent(part, unit=False)
         cells.append({"step": palette.step(part), "kept": text, "value": words.number(value, 2)})
     return {
         "name": next(iter(which.values())), "clean": words.number(clean.value, 2), "interval": words.interval(clean),
-        "mean": words.number(mean, 2), "kept": words.percent(kept), "retention": kept, "cells": cells,
-        "bar": bar(Figure(kept)), "worst": _worst(run, which), "known": clean.value is not None or mean is not None,
+        "mean": words.number(mean, 2), "kept": words.percent(kept) if fair else "–", "retention": kept, "cells": cells,
+        "bar": bar(Figure(kept)), "worst": _worst(run, which) if fair else "",
+        "known": clean.value is not None or mean is not None,
     }  # fmt: skip
 
 

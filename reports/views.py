@@ -25,7 +25,7 @@ def big_numbers(run: Run) -> list[dict[str, str]]:
             "key": "clean",
         },
         {
-            "name": f"{label} under shift", "value": words.number(mpc.value, 2), "interval": words.interval(mpc),
+            "name": f"Shifted {label}", "value": words.number(mpc.value, 2), "interval": words.interval(mpc),
             "key": "mPC",
         },
         {

@@ -172,13 +172,30 @@ def breaks(run: Run) -> str:
     return f"Half of the score or more is lost to {len(broken)} of {counted(total, 'shift')}."
 
 
+SCORES = {
+    "segmentation": "IoU of the class",
+    "classification": "probability",
+}  # what a failure's score is; else a score
+
+
 def story(failure: dict[str, Any], task: str = "detection") -> str:
     """Return what happened to one object, region or picture, in a sentence or two."""
     shift, kind = shift_name(failure["shift"]), failure["failure"]
     name, other = failure.get("class_name") or "object", failure.get("predicted_class")
     before, now = finite(failure.get("score_clean")), finite(failure.get("score_shifted"))
-    known = {"detection": "found", "segmentation": "labelled right", "classification": "recognised"}.get(task, "found")
-    was = "" if before is None else f"On the clean picture it was {known} (score {before:.2f}). "
+    if task == "segmentation" and kind == "confused":
+        sizes = (
+            ""
+            if before is None or now is None
+            else f" IoU of {name} in this picture: {before:.2f} clean, {now:.2f} now."
+        )
+        return f"Under {shift} {name} is taken for {other or 'something else'}.{sizes}"
+    if task == "classification" and kind == "confused":
+        fall = (
+            "" if before is None or now is None else f"; the probability of {name} falls from {before:.2f} to {now:.2f}"
+        )
+        return f"Under {shift} {name} is taken for {other or 'something else'}{fall}."
+    was = "" if before is None else f"On the clean picture it was found (score {before:.2f}). "
     score = "" if now is None else f" (score {now:.2f})"
     if kind == "missed":
         best = "" if now is None or now < 0.005 else f"; the highest score there is {now:.2f}"

@@ -15,7 +15,7 @@ from stress.metrics.segmentation import IGNORED
 
 SMALL_PX = 192 * 192  # pictures up to this are kept without loss
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
-WRONG, RIGHT = np.array([225, 45, 45], np.float32), np.array([60, 140, 90], np.float32)  # sRGB
+WRONG, RIGHT = np.array([230, 70, 20], np.float32), np.array([40, 110, 190], np.float32)  # sRGB; told apart by all
 
 
 def suffix(image: Image) -> str:
@@ -45,7 +45,7 @@ def map_picture(cam: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
 
 
 def error_picture(image: Image, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> Image:
-    """Return the picture with wrong pixels red, right ones green, and what is not evaluated in grey."""
+    """Return the picture with wrong pixels vermilion, right ones blue, and what is not evaluated in grey."""
     grey = np.repeat(image.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2) * 0.6
     counted = truth != IGNORED
     colour = np.where((truth == predicted)[..., None], RIGHT, WRONG)

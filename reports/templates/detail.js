@@ -31,14 +31,18 @@ function drawStage() {
   }
   drawCloseups(failure, mode);
   $("#least-value").textContent = Number($("#least").value).toFixed(2);
+  $("#overlay-note").hidden = !$("#show-overlay").checked || !(failure.overlay_clean || failure.overlay_shifted);
   $("#cam-scale").hidden = !$("#show-cam").checked || !failure.explanation;
   $("#box-legend .this").hidden = !failure.box;
 }
 
+// Whether the object is small enough for a close look to show more than the whole frame.
+const closer = (failure) => Boolean(failure.box) && view(failure, false, 1.6).width < 0.75 * failure.size[0];
+
 // Side by side leaves room below: the object itself, close up.
 function drawCloseups(failure, mode) {
   const closeups = $("#closeups");
-  closeups.hidden = mode !== "beside" || !failure.box || $("#show-zoom").checked;
+  closeups.hidden = mode !== "beside" || !closer(failure) || $("#show-zoom").checked;
   if (closeups.hidden) return;
   ["clean", "shifted"].forEach((side, i) => {
     const { parts } = pane(failure, side, { cam: $("#show-cam").checked, overlay: $("#show-overlay").checked, aspect: 1.6, eager: true, boxes: boxesOf(failure, side) });
@@ -62,11 +66,11 @@ function about(failure) {
   const verdict = failure.verdict;
   const label = verdict && [verdict.kind, verdict.visible_fraction !== null && verdict.visible_fraction !== undefined ? `${percent(verdict.visible_fraction)} visible` : null, verdict.hard_to_see ? "hard to see" : null, verdict.reason || null].filter(Boolean).join(", ");
   parts.push(facts([
-    ["sample", failure.sample_id], ["label", label], ["score, clean", failure.score_clean], ["score, shifted", failure.score_shifted], ["IoU", failure.iou], ["loss", failure.loss],
+    ["sample", failure.sample_id], ["label", label], [`${failure.score_name}, clean`, failure.score_clean], [`${failure.score_name}, shifted`, failure.score_shifted], ["IoU of the box", failure.box && failure.score_name === "score" ? failure.iou : null], ["loss", failure.loss],
   ]), ...answers(failure));
   const e = failure.explanation;
   if (e) {
-    parts.push(make("h3", {}, "Attention: share of energy inside the object"));
+    parts.push(make("h3", {}, e.energy_clean === null ? "Attention" : "Attention: share of energy inside the object"));
     if (e.energy_clean !== null && e.energy_shifted !== null) {
       const row = (name, value, kind) => { const fill = make("i", { class: kind }); fill.style.width = `${100 * Math.min(1, Math.max(0, value))}%`; return [make("span", {}, name), make("div", {}, fill), make("span", {}, percent(value))]; };
       parts.push(make("div", { class: "energy" }, ...row("clean", e.energy_clean, "was"), ...row("shifted", e.energy_shifted, "now")));
@@ -93,7 +97,7 @@ function show(failure) {
   $("#cam-name").textContent = e?.method || "Attention";
   $("#cam-max").textContent = e?.scale ? Number(e.scale.toPrecision(3)) : "max";
   $("#overlay-label").hidden = !(failure.overlay_clean || failure.overlay_shifted);
-  $("#zoom-label").hidden = !failure.box;
+  $("#zoom-label").hidden = !closer(failure);
   const some = (key) => [...failure[key + "_clean"], ...failure[key + "_shifted"]].some((mark) => mark.box), answered = some("predictions"), known = some("truth");
   $("#least-label").hidden = $("#predictions-label").hidden = !answered;
   $("#truth-label").hidden = !known;

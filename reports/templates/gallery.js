@@ -86,7 +86,7 @@ function card(failure, options = {}) {
   const focus = failure.box ? [{ box: failure.box, kind: "focus" }] : [];
   const aspect = failure.box && !options.whole ? 4 / 3 : Math.min(1.7, Math.max(1, failure.size[0] / failure.size[1]));
   for (const side of ["clean", "shifted"]) {
-    const { parts } = pane(failure, side, { ...options, aspect, overlay: true, boxes: focus });
+    const { parts } = pane(failure, side, { ...options, aspect, boxes: focus });
     pair.append(make("div", { class: "pane", style: `aspect-ratio: ${aspect}` }, ...parts));
   }
   const paper = make("div", { class: "paper" }, make("p", {}, failure.story), make("p", {}, Object.entries(failure.params).map(([key, value]) => `${key} ${shortNumber(value)}`).join(" · ")), make("p", {}, make("code", {}, failure.command || "")));

@@ -123,15 +123,16 @@ document.addEventListener("click", async (event) => {
     const head = make("tr", {}, make("td"), ...matrix.classes.map((name) => make("th", { scope: "col", title: name }, name)));
     const rows = matrix.counts.map((counts, i) => {
       const total = counts.reduce((a, b) => a + b, 0);
+      if (!total && ["background", "other"].includes(matrix.classes[i])) return null;
       return make("tr", {}, make("th", { scope: "row", title: matrix.classes[i] }, matrix.classes[i]), ...counts.map((count, j) => {
         const share = total ? count / total : 0;
         const title = `${matrix.classes[i]} taken for ${matrix.classes[j]}: ${count} of ${total}`;
         const nothing = total === 0 || (i === j && ["background", "other"].includes(matrix.classes[i])); // no such answer exists
         const step = Math.round(20 * (i === j ? share : 1 - share)); // pale is right, on and off the diagonal
-        return make("td", { class: nothing ? "" : `q${step}${i === j ? " right" : ""}`, title }, share >= 0.005 ? String(Math.round(100 * share)) : "");
+        return make("td", { class: nothing ? "" : `q${step}${i === j ? " right" : ""}`, title }, share >= 0.005 || (i === j && !nothing) ? String(Math.round(100 * share)) : "");
       }));
     });
-    const table = make("table", { class: "matrix" }, make("caption", {}, matrix.name), make("thead", {}, head), make("tbody", {}, ...rows));
+    const table = make("table", { class: "matrix" }, make("caption", {}, matrix.name), make("thead", {}, head), make("tbody", {}, ...rows.filter(Boolean)));
     target.replaceChildren(table);
   };
   const clean = matrices.find((matrix) => matrix.name === "clean");

@@ -315,9 +315,10 @@ def test_the_story_of_a_failure(kind: str, said: str) -> None:
         "score_clean": None, "score_shifted": 0.12, "iou": 0.4,
     }  # fmt: skip
     assert words.story(failure) == said
-    assert words.story({**failure, "score_clean": 0.9, "failure": "missed"}).startswith(
-        "On the clean picture it was found"
-    )
+    missed = words.story({**failure, "score_clean": 0.9, "failure": "missed"})
+    assert missed.startswith("On the clean picture it was found")
+    region = words.story({**failure, "failure": "confused", "score_clean": 0.9}, "segmentation")
+    assert region == "Under fog car is taken for bus. IoU of car in this picture: 0.90 clean, 0.12 now."
 
 
 def test_a_poor_clean_score_is_pointed_out(detection_run: Path) -> None:
@@ -339,3 +340,13 @@ def test_a_corruption_error_stands_beside_the_headline(detection_run: Path) -> N
 def test_one_family_alone_is_not_called_the_weakest(builder: ModuleType, tmp_path: Path) -> None:
     run = read(builder.build(tmp_path / "run", shifts=1, severities=(3,), failures=0))
     assert words.weakest(run).replace("\u00a0", " ") == "It breaks at severity 3 of fog (visibility 200 m)."
+
+
+def test_nothing_is_said_of_what_is_kept_of_nearly_nothing(detection_run: Path) -> None:
+    rows = [
+        {**f, "value": 0.01} if f["class_name"] == "car" and f["shift"] == "clean" else f
+        for f in read(detection_run).data["figures"]
+    ]
+    last = tables.breakdown(run_with(detection_run, figures=rows), by="name")[-1]
+    assert (last["name"], last["clean"], last["kept"]) == ("car", "0.01", "–")
+    assert {cell["step"] for cell in last["cells"]} == {None}
