@@ -72,17 +72,27 @@ def push_pull(values: Values, weight: Values) -> Values:
 
 
 def _behind(source: Mask, hole: Mask, inverse_depth: NDArray[np.float32]) -> Mask:
-    """Return pixels not in front of the background beside the hole: at its rim, the farther counts."""
-    kernel = np.ones((9, 9), np.uint8)
-    rim = (cv2.dilate(hole.astype(np.uint8), kernel) > 0) & source
-    known = np.where(source, inverse_depth, np.float32(1e3))
-    farthest = cv2.erode(known, kernel)
-    rim &= inverse_depth <= 1.25 * farthest + 0.004
-    if not rim.any():
+    """Return pixels that are not in front of what a hole shows: of both ends of its row, the farther one."""
+    sides = _farther_end(source, inverse_depth)
+    ends = _farther_end(source.T, inverse_depth.T).T
+    expected = np.where(np.isfinite(sides), sides, ends)
+    told = hole & np.isfinite(expected)
+    if not told.any():
         return source
-    expected = _smooth_field(np.where(rim, inverse_depth, np.float32(0)), rim.astype(np.float32))
-    behind: Mask = inverse_depth <= 1.3 * expected + 0.006
+    field = _smooth_field(np.where(told, expected, np.float32(0)), told.astype(np.float32))
+    behind: Mask = inverse_depth <= 1.3 * field + 0.006
     return behind
+
+
+def _farther_end(source: Mask, inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (h, w) the smaller inverse depth of the nearest source pixels left and right; inf where there is none."""
+    width = source.shape[1]
+    columns = np.arange(width)
+    left = np.maximum.accumulate(np.where(source, columns, -1), axis=1)
+    right = np.minimum.accumulate(np.where(source, columns, width)[:, ::-1], axis=1)[:, ::-1]
+    rows = np.arange(len(source))[:, None]
+    values = np.pad(inverse_depth, ((0, 0), (1, 1)), constant_values=np.inf)
+    return np.minimum(values[rows, left + 1], values[rows, right + 1])
 
 
 def _smooth_field(values: NDArray[np.float32], weight: Values) -> NDArray[np.float32]:

@@ -79,8 +79,8 @@ class FolderDataset:
             near = did_you_mean(sample_id, self._files)
             raise InputError(f"data set {self.name!r}: no sample {sample_id!r}{near}; it has {len(self)}")
         try:
-            sample = self._read(sample_id)
-            return replace(sample, meta={"class_names": self.class_names, **sample.meta})  # shifts look for the road by name
+            sample = self._read(sample_id)  # shifts look for the road by class name
+            return replace(sample, meta={"class_names": self.class_names, **sample.meta})
         except InputError:
             raise
         except ValueError as error:  # a field that the data model refuses
