@@ -91,7 +91,7 @@ class ExplainEntry(_Frozen):
     method: Method = "auto"
     layer: str | None = None
     per_cell: Annotated[int, Field(ge=1)] = 2
-    budget: Annotated[int, Field(ge=1)] = 500
+    budget: Annotated[int, Field(ge=1)] = 200
 
     @model_validator(mode="before")
     @classmethod
