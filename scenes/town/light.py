@@ -79,7 +79,7 @@ def sky(weather: Weather, directions: Float, *, clouds: bool = True) -> Float:
     color = color + clear * (0.25 * cosine**8 + 0.5 * cosine**64) * np.array([1.0, 0.9, 0.7], np.float32)
     if clouds:
         cover = _cloud_cover(weather, directions)
-        lit = CLOUD * (0.88 + 0.12 * cosine)
+        lit = CLOUD * (0.88 + 0.12 * cosine * clear)
         color = color * (1 - cover) + lit * cover
     grey = OVERCAST * (0.8 + 0.25 * z[:, None])
     color = color * np.float32(1 - weather.overcast) + grey * np.float32(weather.overcast)
