@@ -57,10 +57,10 @@ class DataSource:
     instance: Dataset | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # format, split
 
-    def open(self, limit: int | None) -> Dataset:
+    def open(self, limit: int | None, *, strict: bool = False) -> Dataset:
         """Return the data set, or `limit` samples evenly spaced over it."""
         if self.spec is not None:
-            dataset = open_dataset(self.spec, **self.options)
+            dataset = open_dataset(self.spec, strict=strict, **self.options)
         else:
             assert self.instance is not None  # one of the two is set
             dataset = self.instance
@@ -124,7 +124,7 @@ def job_of(
     text = isinstance(model, str | Path)
     options = dict(model_options or {})
     model_source = ModelSource(str(model) if text else None, None if text else model, device, options)
-    opened = source.open(_plan(plan).limit)
+    opened = source.open(_plan(plan).limit, strict=strict)
     return _job(source, model_source, _plan(plan), out, opened, depth=depth, classes=classes, strict=strict), opened
 
 

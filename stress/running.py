@@ -224,6 +224,8 @@ class _Run:
 
     def _exclude(self, cells: list[Cell]) -> Exclusion:
         found: list[Skip] = [skip for skips in self.executor.each("skips", InOrder(cells)) for skip in skips]
+        if found and self.job.strict:  # parts that were made before strict was asked for
+            raise InputError(f"sample {found[0].sample_id!r}: {found[0].reason} (strict)")
         exclusion = decide(found, n_samples=len(self.job.sample_ids))
         self.notes += exclusion.notes
         return exclusion

@@ -77,7 +77,7 @@ class Worker:
 
     @cached_property
     def dataset(self) -> Dataset:
-        return self.job.data.open(self.job.plan.limit)
+        return self.job.data.open(self.job.plan.limit, strict=self.job.strict)
 
     @cached_property
     def model(self) -> CheckedModel:
