@@ -1,4 +1,4 @@
-"""The figures that the zoo promises, on town seeds that no training has seen: a few frames, and many in the slow test."""
+"""What the zoo promises, on town seeds that no training has seen: a few frames here, many in the slow test."""
 
 import numpy as np
 import pytest
