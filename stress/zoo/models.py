@@ -24,6 +24,7 @@ MULTIPLE = 32  # sides of the network's input
 LARGEST_SIDE = 1280  # pixels; larger images are shrunk to it
 SIDE_OF_CROP = 64
 GREY = 114 / 255  # padding, as in training
+LEVELS = ("pyramid.fuse.0", "pyramid.fuse.1", "pyramid.context")  # strides 8, 16, 32
 LEAST_SCORE, MOST_OBJECTS, CANDIDATES = 0.001, 100, 1000
 OVERLAP = 0.6  # IoU above which the weaker of two boxes of one class goes
 BATCH = 8
@@ -40,6 +41,7 @@ class ZooModel:
         self.device = torch.device(device)
         self.module = weights.network.to(self.device).to(memory_format=torch.channels_last).eval()
         self._fast = fused(self.module)
+        self._factor = 1.0  # by which the last pictures were shrunk
 
     @property
     def n_parameters(self) -> int:
@@ -48,7 +50,7 @@ class ZooModel:
     def tensors(self, images: Sequence[Image]) -> Tensor:
         """(H, W, 3) uint8 images of one size to the (B, 3, h, w) input: shrunk if huge, padded right and below."""
         height, width = images[0].shape[:2]
-        factor = shrink(height, width)
+        self._factor = factor = shrink(height, width)
         if factor < 1:
             size = (max(1, round(width * factor)), max(1, round(height * factor)))
             images = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
@@ -93,12 +95,12 @@ class ZooDetector(ZooModel):
 
     def explain_layers(self) -> list[str]:
         """The convolution before the class logits of each level, finest first, then the backbone."""
-        return [*(f"classify.{i}.0" for i in range(len(STRIDES))), "pyramid", "backbone.stages.2", "backbone.stages.3"]
+        return [*(f"classify.{i}.0" for i in range(len(STRIDES))), *LEVELS, "backbone.stages.2", "backbone.stages.3"]
 
     def dense(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (B, A, C) and boxes (B, A, 4) in pixels of `batch`, before thresholds and NMS."""
+        """Class logits (B, A, C) and boxes (B, A, 4) in pixels of the picture last given to `tensors`, before NMS."""
         logits, boxes = self.module(batch)
-        return logits, boxes
+        return logits, boxes / self._factor
 
     def _predict(self, images: list[Image]) -> list[Predictions]:
         height, width = images[0].shape[:2]
@@ -115,7 +117,7 @@ class ZooSegmenter(ZooModel):
     task = "segmentation"
 
     def explain_layers(self) -> list[str]:
-        return ["fuse", "pyramid", "backbone.stages.2", "backbone.stages.3"]
+        return ["fuse", *LEVELS, "backbone.stages.2", "backbone.stages.3"]
 
     def class_logits(self, batch: Tensor) -> Tensor:
         logits: Tensor = self.module(batch)

@@ -213,6 +213,14 @@ def test_what_it_says_before_nms_holds_what_it_says_after():
     assert dict(model.module.named_modules()).keys() >= set(model.explain_layers())
 
 
+def test_boxes_before_nms_are_in_pixels_of_the_picture_however_large():
+    torch.manual_seed(0)
+    model = MODELS["detector"](Weights(name="detector", classes=("a", "b"), network=Detector(2)))
+    _, boxes = model.dense(model.tensors([np.zeros((640, 2560, 3), np.uint8)]))
+    middle = (boxes[0, :, 0] + boxes[0, :, 2]) / 2
+    assert middle.max() > 2400
+
+
 @pytest.mark.core
 def test_the_rate_rises_once_and_falls_to_nothing():
     rates = [learning_rate(done) for done in np.linspace(0, 1, 50)]
