@@ -100,6 +100,8 @@ def _judge(before: Sample, after: Sample, instance_id: int, old: int | None, row
         return Verdict(instance_id, "kept", fraction)
     if _camera_changed(before, after):
         return Verdict(instance_id, "kept", fraction, "seen by a changed camera")
+    if fraction < 1.0:
+        return Verdict(instance_id, "occluded", fraction, f"{fraction:.1%} of what was visible is left")
     return Verdict(instance_id, "modified", fraction, f"its outline moved by up to {moved:.0f} px")
 
 

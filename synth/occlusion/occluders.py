@@ -18,6 +18,8 @@ from synth.noise import Field, smooth_noise
 from synth.radiometry import Linear
 from synth.random import Rng
 
+_MOST_LEAVES = 900
+_WIDEST = 1.4  # of foliage, in sizes of the object: enough to hide it from any start
 KINDS = ("pole", "foliage", "plate", "dirt")
 
 
@@ -151,24 +153,28 @@ def _plate(place: Place, seed: int) -> Occluder:
 
 
 def _foliage(place: Place, seed: int) -> Occluder:
-    """Leaves of a bush from below or of a branch from above, drawn leaf by leaf."""
+    """Leaves of a bush from below or, near the upper border, of a branch from above, drawn leaf by leaf.
+
+    Both grow as ellipses of the object's proportions from a point at its lower or upper edge, with an uneven outline.
+    """
     rng = Rng(seed, "foliage")
-    bush = rng.uniform() < 0.5
-    corner = rng.uniform(-0.35, 1.35)
-    window = place.around(0.4, 0.1, 0.4, 0) if bush else place.around(0.35, 0.6, 0.35, 0.15)
+    bush = rng.uniform() < 0.5 or place.window[1] > 0.2 * place.size[0]
+    window = place.around(1.1, 0.4, 1.1, 0) if bush else place.around(1.1, 1.6, 1.1, 0.4)
     if bush:
         window = (*window[:3], _row(place))
     h, w = window[3] - window[1], window[2] - window[0]
-    length = max(2.2, 0.055 * np.sqrt(place.width * place.height))
-    count = int(np.clip(3.2 * h * w / (0.45 * length**2), 20, 6000))
-    spots = Rng(seed, "leaves").uniforms(count, 6)
+    anchor_x = place.window[0] + rng.uniform(0.2, 0.8) * place.width - window[0]
+    anchor_y = place.window[3] - window[1] if bush else place.window[1] - 0.2 * place.height - window[1]
+    length = max(2.5, 0.07 * np.sqrt(place.width * place.height), np.sqrt(3.2 * h * w / (0.45 * _MOST_LEAVES)))
+    spots = Rng(seed, "leaves").uniforms(max(20, int(3.2 * h * w / (0.45 * length**2))), 6)
     px, py = spots[:, 0] * w, spots[:, 1] * h
-    anchor_x = place.window[0] + corner * place.width - window[0]
-    anchor_y = h if bush else -0.1 * h
     uneven = smooth_noise(seed, h, w, cell_px=max(3.0, 0.3 * place.height))[
         np.minimum(py.astype(int), h - 1), np.minimum(px.astype(int), w - 1)
     ]
-    distance = np.hypot((px - anchor_x) * 0.8, py - anchor_y) + 0.16 * place.height * uneven
+    distance = np.hypot((px - anchor_x) / place.width, (py - anchor_y) / place.height) + 0.13 * uneven
+    spots = spots[distance < _WIDEST]
+    distance = distance[distance < _WIDEST]
+    count = len(spots)
     ranks = np.argsort(np.argsort(distance, kind="stable"), kind="stable")
     order = _draw_leaves(h, w, spots, ranks, length, reverse=True)
     order[order < 0] = count + cv2.distanceTransform((order < 0).astype(np.uint8), cv2.DIST_L1, 3)[order < 0]
@@ -200,14 +206,12 @@ def _draw_leaves(
 ) -> Field:
     """Return (h, w) the rank of the leaf on top, -1 where there is none; reverse = the lowest rank lies on top."""
     canvas = np.full((h, w), -1, np.float32)
-    which = np.argsort(ranks, kind="stable")
-    which = which[: up_to + 1]
-    for leaf in which[::-1] if reverse else which:
-        size = length * (0.7 + 0.6 * spots[leaf, 5])
-        axes = (max(1, round(0.5 * size * 8)), max(1, round(0.24 * size * 8)))
-        centre = (round(spots[leaf, 0] * w * 8), round(spots[leaf, 1] * h * 8))
-        points = _leaf(centre, axes, spots[leaf, 2] * 2 * np.pi)
-        cv2.fillConvexPoly(canvas, points, float(ranks[leaf]), lineType=cv2.LINE_8, shift=3)
+    which = np.argsort(ranks, kind="stable")[: up_to + 1]
+    outlines = _outlines(h, w, spots[which], length)
+    numbers = ranks[which].astype(float).tolist()
+    order = range(len(which))
+    for leaf in reversed(order) if reverse else order:
+        cv2.fillConvexPoly(canvas, outlines[leaf], numbers[leaf], lineType=cv2.LINE_8, shift=3)
     return canvas
 
 
@@ -215,11 +219,15 @@ _ANGLES = np.linspace(0, 2 * np.pi, 8, endpoint=False)
 _OUTLINE = np.stack([np.cos(_ANGLES), np.sign(np.sin(_ANGLES)) * np.abs(np.sin(_ANGLES)) ** 1.3], axis=1)
 
 
-def _leaf(centre: tuple[int, int], axes: tuple[int, int], angle: float) -> NDArray[np.int32]:
-    """Return the outline of a pointed leaf in eighths of a pixel."""
-    c, s = np.cos(angle), np.sin(angle)
-    outline = (_OUTLINE * axes) @ np.array([[c, s], [-s, c]]) + centre
-    return np.rint(outline).astype(np.int32)
+def _outlines(h: int, w: int, spots: NDArray[np.float64], length: float) -> NDArray[np.int32]:
+    """Return (K, 8, 2) outlines of pointed leaves in eighths of a pixel."""
+    size = 8 * length * (0.7 + 0.6 * spots[:, 5])
+    axes = np.maximum(1.0, np.stack([0.5 * size, 0.24 * size], axis=1))
+    c, s = np.cos(spots[:, 2] * 2 * np.pi), np.sin(spots[:, 2] * 2 * np.pi)
+    leaf = _OUTLINE[None] * axes[:, None, :]
+    x = leaf[..., 0] * c[:, None] - leaf[..., 1] * s[:, None] + 8 * w * spots[:, :1]
+    y = leaf[..., 0] * s[:, None] + leaf[..., 1] * c[:, None] + 8 * h * spots[:, 1:2]
+    return np.rint(np.stack([x, y], axis=-1)).astype(np.int32)
 
 
 def _dirt(place: Place, seed: int) -> Occluder:
