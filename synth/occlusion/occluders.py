@@ -18,7 +18,7 @@ from synth.noise import Field, smooth_noise
 from synth.radiometry import Linear
 from synth.random import Rng
 
-_MOST_LEAVES = 900
+_MOST_LEAVES = 1600
 _WIDEST = 1.4  # of foliage, in sizes of the object: enough to hide it from any start
 KINDS = ("pole", "foliage", "plate", "dirt")
 
