@@ -16,7 +16,11 @@ from scenes.town.soup import LEVELS, Float, Ground, Pyramid, linear
 class Textures:
     """Textures in linear light with their halved versions, sampled bilinearly."""
 
-    def __init__(self, pyramids: Sequence[Pyramid]) -> None:
+    def __init__(self, pyramids: Sequence[Pyramid], base: Textures | None = None) -> None:
+        """Take textures, numbered from the end of those of `base`."""
+        self.base = base
+        self.start: int = base.end if base else 0
+        self.end: int = self.start + len(pyramids)
         shapes = np.array([[level.shape[:2] for level in p] for p in pyramids], np.int64).reshape(-1, LEVELS, 2)
         sizes = shapes.prod(axis=2).ravel()
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes
@@ -26,6 +30,15 @@ class Textures:
 
     def sample(self, index: NDArray[np.int32], uv: Float, footprint: Float) -> Float:
         """Return linear RGB (R, 3) at uv (R, 2); footprint: (R,) of a pixel in texture widths."""
+        color = np.zeros((len(index), 3), np.float32)
+        own = np.flatnonzero(index >= self.start)
+        color[own] = self._sample(index[own] - self.start, uv[own], footprint[own])
+        if self.base and len(own) < len(index):
+            others = np.flatnonzero(index < self.start)
+            color[others] = self.base.sample(index[others], uv[others], footprint[others])
+        return color
+
+    def _sample(self, index: NDArray[np.int32], uv: Float, footprint: Float) -> Float:
         size = self._shapes[index, 0, 2]
         level = np.clip(np.floor(np.log2(np.maximum(footprint * size, 1e-6)) + 0.5), 0, LEVELS - 1).astype(np.int64)
         start, height, width = self._shapes[index, level].T

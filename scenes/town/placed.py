@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scenes.town.cast import Actor
 from scenes.town.classes import main_class, second_class
 from scenes.town.materials import Pattern
-from scenes.town.soup import Body, Float, Pyramid, Soup, concatenate, place
+from scenes.town.soup import Body, Float, Pyramid, Soup, Weld, concatenate, place, weld_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,10 @@ class Placed:
         return cls(actor.id, actor.second, actor.kind, actor.body, actor.motion.pose(time_s), actor.state)
 
 
-def placed_soup(objects: Sequence[Placed], textures: list[Pyramid]) -> Soup:
-    """Return the triangles of objects in the world; their textures are appended to the list."""
-    soups = []
+def placed_soup(objects: Sequence[Placed], texture_start: int) -> tuple[Soup, Weld, list[Pyramid]]:
+    """Return the triangles of objects in the world, their shared vertices, and their textures in order."""
+    soups: list[Soup] = []
+    textures: list[Pyramid] = []
     for thing in objects:
         soups.append(
             place(
@@ -49,9 +50,9 @@ def placed_soup(objects: Sequence[Placed], textures: list[Pyramid]) -> Soup:
                 thing.to_world,
                 semantic=(main_class(thing.kind), second_class(thing.kind)),
                 ids=(thing.id, thing.second),
-                texture_start=len(textures),
+                texture_start=texture_start + len(textures),
                 color=thing.color,
             )
         )
         textures.extend(thing.body.pyramids)
-    return concatenate(soups)
+    return concatenate(soups), weld_all([thing.body.weld for thing in objects]), textures

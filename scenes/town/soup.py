@@ -32,6 +32,24 @@ class Ground(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
+class Weld:
+    """Which corners of a soup are one vertex: first (V,) a corner of each vertex, counted through the triangles;
+    faces (F, 3) vertices of each triangle. Embree copies a welded mesh twice as fast."""
+
+    first: NDArray[np.int64]
+    faces: NDArray[np.int32]
+
+
+def weld_all(welds: Sequence[Weld]) -> Weld:
+    """Return the weld of soups put one after the other."""
+    corners = np.cumsum([0, *(3 * len(w.faces) for w in welds)])
+    vertices = np.cumsum([0, *(len(w.first) for w in welds)])
+    first = [w.first + start for w, start in zip(welds, corners, strict=False)]
+    faces = [w.faces + np.int32(start) for w, start in zip(welds, vertices, strict=False)]
+    return Weld(np.concatenate([*first, np.zeros(0, np.int64)]), np.concatenate([*faces, np.zeros((0, 3), np.int32)]))
+
+
+@dataclass(frozen=True, eq=False)
 class Soup:
     """tri (F, 3, 3) world metres; normal (F, 3, 3) of each corner; color (F, 3) linear RGB; surface (F,) uint8 of
     `mesh.Surface` or `Ground`; semantic (F,) uint8 class index; object (F,) int32 instance id, 0 = none;
@@ -146,6 +164,12 @@ class Body:
         return cls(mesh=mesh, tri=mesh.vertices[mesh.faces].astype(np.float32), normal=corner_normals(mesh))
 
     @cached_property
+    def weld(self) -> Weld:
+        """The vertices that its triangles share."""
+        _, first, faces = np.unique(self.mesh.faces.ravel(), return_index=True, return_inverse=True)
+        return Weld(first.astype(np.int64), faces.reshape(-1, 3).astype(np.int32))
+
+    @cached_property
     def pyramids(self) -> tuple[Pyramid, ...]:
         """Its textures, ready to be sampled."""
         return tuple(pyramid(image) for image in self.mesh.textures)
@@ -224,6 +248,13 @@ class Quads:
         self._surface.append(surface)
         self._semantic.append(semantic)
         self._uv.append(corners[..., :2] if uv is None else np.asarray(uv, np.float32).reshape(-1, 4, 2))
+
+    def weld(self) -> Weld:
+        """Return the vertices that the two triangles of each quad share."""
+        quad = np.arange(sum(len(corners) for corners in self._corners))
+        first = quad[:, None] * 6 + np.array([0, 1, 2, 5])
+        faces = quad[:, None, None] * 4 + np.array([[0, 1, 2], [0, 2, 3]])
+        return Weld(first.ravel(), faces.reshape(-1, 3).astype(np.int32))
 
     def soup(self) -> Soup:
         """Return two triangles a quad."""

@@ -34,18 +34,15 @@ def stage_of(world: World, objects: Sequence[Placed], weather: Weather) -> tuple
     """Put the objects into the world: those at rest and unedited as they were built, the others anew."""
     resting = [o for o in objects if o.id in world.resting and o.untouched]
     others = [o for o in objects if not (o.id in world.resting and o.untouched)]
-    if len(resting) == len(world.resting):
-        rest, rest_tracer, textures = world.rest, world.rest_tracer, list(world.textures)
-    else:
-        textures = list(world.textures[: world.static_textures])
-        rest = placed_soup(resting, textures)
-        rest_tracer = Tracer(rest.tri)
-    moving = placed_soup(others, textures)
-    soup = concatenate([world.static, rest, moving])
+    rest, rest_tracer, textures = world.rest, world.rest_tracer, world.textures
+    if len(resting) < len(world.resting):
+        rest, rest_weld, pyramids = placed_soup(resting, world.static_textures.end)
+        rest_tracer, textures = Tracer(rest.tri, rest_weld), Textures(pyramids, world.static_textures)
+    moving, weld, pyramids = placed_soup(others, textures.end)
     stage = Stage(
-        soup=soup,
-        tracer=Layers(world.tracer, rest_tracer, Tracer(moving.tri)),
-        textures=Textures(textures),
+        soup=concatenate([world.static, rest, moving]),
+        tracer=Layers(world.tracer, rest_tracer, Tracer(moving.tri, weld)),
+        textures=Textures(pyramids, textures),
         weather=weather,
         patterns={i: (p, np.linalg.inv(o.to_world)) for o in objects for i, p in o.patterns.items()},
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.town.soup import Float
+from scenes.town.soup import Float, Weld
 
 FAR = 1.0e6
 
@@ -26,9 +26,9 @@ class Hits:
 class Tracer:
     """Rays against one set of triangles."""
 
-    def __init__(self, tri: Float) -> None:  # (F, 3, 3)
+    def __init__(self, tri: Float, weld: Weld | None = None) -> None:  # tri (F, 3, 3)
         self.size = len(tri)
-        self._scene = _scene(tri) if self.size else None
+        self._scene = _scene(tri, weld) if self.size else None
 
     def first(self, origins: Float, directions: Float) -> Hits:
         """Return the nearest hit of each ray (R, 3)."""
@@ -84,13 +84,16 @@ class Layers:
         return blocked
 
 
-def _scene(tri: Float) -> Any:
+def _scene(tri: Float, weld: Weld | None) -> Any:
     from embreex import rtcore_scene
     from embreex.mesh_construction import TriangleMesh
 
+    corners = np.ascontiguousarray(tri.reshape(-1, 3), np.float32)
     scene = rtcore_scene.EmbreeScene()
-    faces = np.arange(3 * len(tri), dtype=np.int32).reshape(-1, 3)
-    TriangleMesh(scene, np.ascontiguousarray(tri.reshape(-1, 3), np.float32), faces)
+    if weld is None:
+        TriangleMesh(scene, corners, np.arange(len(corners), dtype=np.int32).reshape(-1, 3))
+    else:
+        TriangleMesh(scene, corners[weld.first], weld.faces)
     return scene
 
 

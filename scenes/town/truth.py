@@ -107,8 +107,7 @@ def _whole(
     if len(rows):
         rays = directions(camera, columns + (left + 0.5), rows + (top + 0.5))
         origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
-        near = _around(in_front)
-        part = _within(local.reshape(-1, 3, 3), camera, (left + near[0], top + near[1], left + near[2], top + near[3]))
+        part = _touching(local.reshape(-1, 3, 3), camera, in_front, (left, top))
         covered[in_front] = Tracer(tri[part]).first(origins, rays).face >= 0
     if not covered.any():
         return 0, (x1, y1, x2, y2)
@@ -122,12 +121,21 @@ def _whole(
     return int(covered.sum()), box
 
 
-def _within(local: NDArray[np.float64], camera: Camera, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
-    """Return (F,) True for triangles (F, 3, 3) in the camera frame that may touch a box of the picture."""
+def _touching(
+    local: NDArray[np.float64], camera: Camera, pixels: NDArray[np.bool_], corner: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return (F,) True for triangles (F, 3, 3) in the camera frame whose box in the picture touches a True pixel.
+
+    pixels: a window of the picture whose first column and row are `corner`.
+    """
+    sums = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1), np.int64)  # of the pixels above and to the left
+    sums[1:, 1:] = pixels.cumsum(axis=0).cumsum(axis=1)
     z = np.maximum(local[..., 2], NEAR_M)
-    pixels = (local @ camera.K.T)[..., :2] / z[..., None]
-    low, high = pixels.min(axis=1), pixels.max(axis=1)
-    touches = (low < np.array(box[2:]) + 1).all(axis=1) & (high > np.array(box[:2]) - 1).all(axis=1)
+    projected = (local @ camera.K.T)[..., :2] / z[..., None] - np.array(corner)
+    limit = np.array(pixels.shape[::-1])
+    x1, y1 = np.clip(np.floor(projected.min(axis=1)) - 1, 0, limit).astype(np.int64).T
+    x2, y2 = np.clip(np.ceil(projected.max(axis=1)) + 1, 0, limit).astype(np.int64).T
+    touches = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1] > 0
     kept: NDArray[np.bool_] = touches | (local[..., 2] < NEAR_M).any(axis=1)
     return kept
 

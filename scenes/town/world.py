@@ -14,9 +14,10 @@ from scenes.town.blocks import line_streets
 from scenes.town.cast import Actor, Cast
 from scenes.town.classes import main_class, second_class
 from scenes.town.light import Weather
+from scenes.town.materials import Textures
 from scenes.town.paving import build_streets
 from scenes.town.placed import Placed, placed_soup
-from scenes.town.soup import Ground, Pyramid, Soup, concatenate, place
+from scenes.town.soup import Ground, Pyramid, Soup, concatenate, place, weld_all
 from scenes.town.streets import KERB_HEIGHT_M, Path, plan_streets
 from scenes.town.tracer import Tracer
 
@@ -32,8 +33,8 @@ class World:
     rest: Soup  # objects that do not move
     rest_tracer: Tracer
     resting: frozenset[int]  # their ids
-    textures: tuple[Pyramid, ...]  # of the static soup, then of those at rest
-    static_textures: int
+    static_textures: Textures
+    textures: Textures  # those, and of the objects at rest
     actors: tuple[Actor, ...]
     weather: Weather
     path: Path
@@ -63,15 +64,16 @@ def build_world(seed: int) -> World:
     cast.furnish()
     line_streets(quads, cast, plan, Rng(seed, "blocks"))
     textures: list[Pyramid] = []
-    soups = [quads.soup()]
+    soups, welds = [quads.soup()], [quads.weld()]
     for body, to_world, kind in cast.furniture:
         classes = (main_class(kind), second_class(kind))
         soups.append(place(body, to_world, semantic=classes, ids=(0, 0), texture_start=len(textures)))
+        welds.append(body.weld)
         textures.extend(body.pyramids)
     static = concatenate(soups)
-    static_textures = len(textures)
+    static_textures = Textures(textures)
     resting = [Placed.of(a, 0.0) for a in cast.actors if a.motion.speed == 0]
-    rest = placed_soup(resting, textures)
+    rest, rest_weld, rest_textures = placed_soup(resting, static_textures.end)
     weather = Weather(
         azimuth_rad=rng.uniform(0.0, 2 * math.pi),
         elevation_rad=math.radians(rng.uniform(25.0, 65.0)),
@@ -80,12 +82,12 @@ def build_world(seed: int) -> World:
     )
     return World(
         static=static,
-        tracer=Tracer(static.tri),
+        tracer=Tracer(static.tri, weld_all(welds)),
         rest=rest,
-        rest_tracer=Tracer(rest.tri),
+        rest_tracer=Tracer(rest.tri, rest_weld),
         resting=frozenset(o.id for o in resting),
         static_textures=static_textures,
-        textures=tuple(textures),
+        textures=Textures(rest_textures, static_textures),
         actors=tuple(cast.actors),
         weather=weather,
         path=plan.main.path,
