@@ -51,7 +51,8 @@ def probabilities(scores: Tensor, spec: ModelSpec) -> Tensor:
     """Turn raw class outputs (B, A, C or C + 1) into probabilities (B, A, C) without background."""
     n = len(spec.classes)
     extra = scores.shape[-1] == n + 1
-    kind = spec.score or {"yolo": "none", "ssd": "none", "detr": "softmax" if extra else "sigmoid"}[spec.decoding]
+    of_detr = "softmax" if extra else "sigmoid"
+    kind = spec.score or (of_detr if spec.decoding == "detr" else "none")
     if kind != "none":
         scores = scores.softmax(-1) if kind == "softmax" else scores.sigmoid()
     if not extra:

@@ -67,6 +67,9 @@ class _Wish:
         self.task, self.classes, self.device = task, classes, device
         self.trust, self.allow_download = trust, allow_download
         self.model_yaml = Path(model_yaml) if model_yaml else None
+        if self.model_yaml is not None:  # it speaks for what the caller left open
+            spec = read_spec(self.model_yaml)
+            self.task, self.classes = self.task or spec.task, self.classes or spec.classes
 
     def spec(self, weights: Path | None = None) -> ModelSpec | None:
         path = self.model_yaml or (beside(weights) if weights else None)
@@ -134,6 +137,8 @@ def _needed_spec(path: Path, wish: _Wish) -> ModelSpec:
             f"model {str(path)!r} does not say its task, classes and input: "
             f"write them into {path.parent / 'model.yaml'}"
         )
+    if spec.decoding is None:
+        raise InputError(f"model {str(path)!r}: its model.yaml does not say the decoding: yolo, detr, ssd or logits")
     return spec
 
 
@@ -157,7 +162,7 @@ def _module(module: Any, name: str, wish: _Wish, spec: ModelSpec | None) -> Any:
     from stress.adapters import torchvision
     from stress.adapters.torch_module import DecodedModule, DenseModule, DetectionModule
 
-    if spec is not None:
+    if spec is not None and spec.decoding is not None:
         label = spec.name or name
         if spec.task == "detection":
             return DecodedModule(module, spec=spec, name=label, device=wish.device)

@@ -52,7 +52,9 @@ def load(text: str, *, classes: Sequence[str] | None, device: str, allow_downloa
         module = timm.create_model(name, pretrained=True)
         return TimmClassifier(module, name=label, class_names=classes or _published(module, label), device=device)
     if not classes:
-        raise InputError(f"{label}: say which classes the weights know, in their order: classes")
+        raise InputError(
+            f"{label}: say which classes the weights know, in their order: classes in a model.yaml (--model-yaml)"
+        )
     module = timm.create_model(name, pretrained=False, num_classes=len(classes))
     try:
         module.load_state_dict(tensors_of(Path(file)))

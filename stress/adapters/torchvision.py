@@ -126,7 +126,9 @@ def load(text: str, *, classes: Sequence[str] | None, device: str, allow_downloa
     default = published.DEFAULT if len(published) else None
     if file:
         if not classes:
-            raise InputError(f"{label}: say which classes the weights know, in their order: classes")
+            raise InputError(
+                f"{label}: say which classes the weights know, in their order: classes in a model.yaml (--model-yaml)"
+            )
         module = _with_weights(name, Path(file), len(classes), label)
     else:
         module = _published(name, default, label, allow_download)

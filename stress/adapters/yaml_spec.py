@@ -1,14 +1,8 @@
-"""`model.yaml`: what a file of weights does not say about itself.
+"""`model.yaml`: what a file of weights does not say about itself (docs/models.md has every key).
 
 task: detection                 # classification | detection | segmentation
 classes: [car, bus, person]     # or the name of a text file beside it, one class a line
-input:
-  size: [640, 640]              # height, width; leave it out for pictures as they are
-  fit: letterbox                # letterbox | resize
-  mean: [0.485, 0.456, 0.406]   # taken off after scaling to `range`
-  std: [0.229, 0.224, 0.225]
-  order: RGB                    # RGB | BGR
-  range: 1                      # 1: pixels from 0 to 1; 255: from 0 to 255
+input: {size: [640, 640], fit: letterbox, mean: [0, 0, 0], std: [1, 1, 1], order: RGB, range: 1}
 decoding: yolo                  # yolo | detr | ssd | logits
 """
 
@@ -50,7 +44,7 @@ class ModelSpec(_Frozen):
     classes: Names = Field(min_length=1)
     name: str | None = None
     input: InputSpec = InputSpec()
-    decoding: Literal["yolo", "detr", "ssd", "logits"]
+    decoding: Literal["yolo", "detr", "ssd", "logits"] | None = None  # None: by the conventions of torch_module
     box_units: Literal["pixels", "relative"] | None = None  # of the outputs; else pixels (yolo, ssd), relative (detr)
     score: Literal["softmax", "sigmoid", "none"] | None = None  # on raw class outputs; else as the decoding has it
     objectness: bool | None = None  # yolo: a fifth number per box; else read off the shape
@@ -58,7 +52,7 @@ class ModelSpec(_Frozen):
 
     @model_validator(mode="after")
     def _decoding_fits_task(self) -> ModelSpec:
-        if (self.decoding == "logits") == (self.task == "detection"):
+        if self.decoding is not None and (self.decoding == "logits") == (self.task == "detection"):
             wanted = "yolo, detr or ssd" if self.task == "detection" else "logits"
             raise ValueError(f"decoding: expected {wanted} for {self.task}, got {self.decoding!r}")
         return self

@@ -137,6 +137,13 @@ def test_without_a_yaml_it_says_what_to_write(tmp_path, kind):
         load_model(path, device="cpu")
 
 
+def test_without_a_decoding_it_says_so(tmp_path):
+    path = script(Colours("logits"), tmp_path / "net.ts")
+    (tmp_path / "model.yaml").write_text("task: classification\nclasses: [green, blue]\n")
+    with pytest.raises(InputError, match="decoding"):
+        load_model(path, device="cpu")
+
+
 def test_outputs_that_do_not_fit_the_yaml_are_named(tmp_path):
     path = script(Colours("logits"), tmp_path / "net.ts")
     (tmp_path / "model.yaml").write_text(YAML.format(task="detection", decoding="yolo", fit="resize"))
