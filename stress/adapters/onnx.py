@@ -37,9 +37,8 @@ class OnnxModel:
     def predict(self, images: list[Image]) -> list[Any]:
         answers: list[Any] = []
         for group in same_size(images, self._batch or 8):
-            while self._batch and len(group) < self._batch:  # a fixed batch is filled up
-                group = [*group, group[-1]]
-            answers += self._answers(group)[: len(images) - len(answers)]
+            missing = (self._batch or 0) - len(group)  # of a fixed batch, which is filled up
+            answers += self._answers([*group, *[group[-1]] * missing])[: len(group)]
         return answers
 
     def _answers(self, images: list[Image]) -> list[Any]:

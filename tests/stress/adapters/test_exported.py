@@ -69,13 +69,14 @@ def script(module, path):
     return path
 
 
-def onnx(module, path):
+def onnx(module, path, batch=None):
+    """Export with a free batch size, or a fixed one."""
     pytest.importorskip("onnxruntime")
     with warnings.catch_warnings():  # the exporter that needs no further package is on its way out
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module, (torch.zeros(1, 3, *SIZE),), str(path), dynamo=False, input_names=["images"],
-            dynamic_axes={"images": {0: "batch"}},
+            module, (torch.zeros(batch or 1, 3, *SIZE),), str(path), dynamo=False, input_names=["images"],
+            dynamic_axes=None if batch else {"images": {0: "batch"}},
         )  # fmt: skip
     return path
 
@@ -128,6 +129,16 @@ def test_a_batch_of_several_sizes_keeps_its_order(tmp_path):
     together = model.predict(images)
     for image, answer in zip(images, together, strict=True):
         np.testing.assert_allclose(answer.boxes, model.predict([image])[0].boxes, atol=1e-4)
+
+
+def test_a_fixed_batch_is_filled_up(tmp_path):
+    path = onnx(Colours("ssd"), tmp_path / "net.onnx", batch=3)
+    (tmp_path / "model.yaml").write_text(YAML.format(task="detection", decoding="ssd", fit="resize"))
+    model = load_model(path, device="cpu")
+    pictures = [picture(*size) for size in ((64, 96), (128, 192), (64, 96), (64, 96), (64, 96), (64, 96))]
+    found = model.predict([image for image, _ in pictures])
+    for (_, boxes), answer in zip(pictures, found, strict=True):
+        np.testing.assert_allclose(answer.boxes[np.argsort(answer.labels)], boxes, atol=1.1)
 
 
 @pytest.mark.parametrize("kind", ["ts", "onnx"])
