@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -51,9 +50,18 @@ class World:
         return float(start[0, 2] - hit.t[0])
 
 
-@lru_cache(maxsize=3)
+_LAST: dict[int, World] = {}
+
+
 def build_world(seed: int) -> World:
-    """Draw and build the town of a seed."""
+    """Return the town of a seed; the last one is kept, and let go before another is built (each takes 200 MB)."""
+    if seed not in _LAST:
+        _LAST.clear()
+        _LAST[seed] = _draw_world(seed)
+    return _LAST[seed]
+
+
+def _draw_world(seed: int) -> World:
     rng = Rng(seed, "town")
     plan = plan_streets(Rng(seed, "streets"))
     quads = build_streets(plan, Rng(seed, "ground"))
