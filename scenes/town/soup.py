@@ -166,8 +166,10 @@ class Body:
     @cached_property
     def weld(self) -> Weld:
         """The vertices that its triangles share."""
-        _, first, faces = np.unique(self.mesh.faces.ravel(), return_index=True, return_inverse=True)
-        return Weld(first.astype(np.int64), faces.reshape(-1, 3).astype(np.int32))
+        faces = self.mesh.faces
+        first = np.zeros(len(self.mesh.vertices), np.int64)
+        first[faces.ravel()[::-1]] = np.arange(faces.size)[::-1]
+        return Weld(first, faces)
 
     @cached_property
     def pyramids(self) -> tuple[Pyramid, ...]:
