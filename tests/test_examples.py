@@ -225,10 +225,10 @@ def test_classifier_learns_and_is_stressed_on_what_was_held_out(
 @pytest.mark.slow
 def test_hog_finds_real_people(real_data: Path, tmp_path: Path) -> None:
     result = stress.run(str(real_data / "coco_street"), f"{EXAMPLES / 'hog_pedestrians.py'}:HogPedestrians",
-                        plan(shifts="fog", severities=[5]), tmp_path / "run", workers=1)  # fmt: skip
-    clean, fog = (figure(result.path, shift, "ap50") for shift in ("clean", "weather/fog"))
+                        plan(shifts="pixelation", severities=[5]), tmp_path / "run", workers=1)  # fmt: skip
+    clean, pixelated = (figure(result.path, shift, "ap50") for shift in ("clean", "sensor/pixelation"))
     assert 0.05 < clean < 0.5  # most people there are smaller than what it was made for
-    assert fog < clean
+    assert pixelated < 0.5 * clean  # blocks of 12 pixels leave no outlines; fog would, and contrast is normalised
 
 
 @pytest.mark.real
