@@ -211,7 +211,7 @@ def main(
         network = train(recipe, folder, seconds=minutes * 60, seed=seed, start=start, say=click.echo)
     weights = Weights(name=task, classes=tuple(recipe.classes), network=network)
     figures = figures_of(weights, cache, frames=judge, workers=max(workers, 1))
-    began = f" --start {start.name}" if start else ""
+    began = f" --start {start}" if start else ""
     card = {
         "task": task,
         "classes": list(recipe.classes),
