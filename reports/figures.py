@@ -84,16 +84,16 @@ def _references(clean: Figure, y: Callable[[float], float]) -> str:
 
 
 def nice_top(values: Sequence[float]) -> float:
-    """Return the upper edge of an axis: 1 for fractions, else the next 1, 2 or 5 times a power of ten.
+    """Return the upper edge of an axis: the next 1, 2 or 5 times a power of ten; 1 where nothing is known.
 
-    >>> nice_top([0.2, 0.7]), nice_top([38.0]), nice_top([])
-    (1.0, 50.0, 1.0)
+    >>> nice_top([0.2, 0.7]), nice_top([0.25, 0.3]), nice_top([38.0]), nice_top([])
+    (1.0, 0.5, 50.0, 1.0)
     """
     high = max(values, default=1.0)
-    if high <= 1.0:
+    if high <= 0:
         return 1.0
-    base = 10.0 ** math.floor(math.log10(high))
-    return next(base * k for k in (1, 2, 5, 10) if high <= base * k)
+    power = math.floor(math.log10(high))
+    return next(float(f"{k}e{power}") for k in (1, 2, 5, 10) if high <= float(f"{k}e{power}") * (1 + 1e-9))
 
 
 def pr_panel(lines: Sequence[tuple[str, str, Sequence[float], Sequence[float]]], *, label: str) -> Markup:

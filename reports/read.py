@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,10 +153,20 @@ class Run:
         index = int(severity) - 1
         if severity != int(severity) or not 0 <= index < len(values):
             return ""
-        unit = str(info.get("unit") or "")
+        unit = unit_of(info)
         amount = plain(values[index])
         text = amount + ("" if not unit else unit if unit == "°" else f"\u00a0{unit}")
         return f"{info.get('quantity', '')} {text}".strip() if quantity else text
+
+
+def unit_of(shift: Mapping[str, Any]) -> str:
+    """Return the unit of a shift's scale as it is written behind a number: nothing where it is a plain number.
+
+    >>> unit_of({"unit": "m"}), unit_of({"unit": "1"}), unit_of({})
+    ('m', '', '')
+    """
+    unit = str(shift.get("unit") or "")
+    return "" if unit == "1" else unit
 
 
 def plain(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports import figures, palette, words
-from reports.read import Figure, Run, as_severity, plain
+from reports.read import Figure, Run, as_severity, plain, unit_of
 from reports.views import bar
 
 ALL = "all classes"
@@ -139,7 +139,7 @@ def shift_rows(run: Run) -> list[dict[str, str]]:
     """Return the physical scale of each shift and where it comes from."""
     rows = []
     for shift in run.data["shifts"]:
-        unit = shift.get("unit") or ""
+        unit = unit_of(shift)
         values = " · ".join(plain(v) for v in shift.get("values") or [])
         rows.append({
             "name": shift["name"], "quantity": f"{shift.get('quantity', '')}{', ' + unit if unit else ''}",

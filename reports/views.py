@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports import figures, palette, words
-from reports.read import Figure, Run, plain
+from reports.read import Figure, Run, plain, unit_of
 
 SECTIONS = (
     ("verdict", "Verdict"), ("grid", "Grid"), ("curves", "Curves"), ("classes", "Classes"), ("confusion", "Confusion"),
@@ -99,7 +99,7 @@ def _heat_row(run: Run, shift: dict[str, Any], metric: str) -> dict[str, Any]:
         else Figure(mean / clean if mean is not None and clean else None)
     )
     first = None if metric != run.metric else ranked.get("breaks_at")
-    unit = "" if not shift.get("unit") else f", {shift['unit']}"
+    unit = f", {unit_of(shift)}" if unit_of(shift) else ""
     return {
         "shift": name, "name": words.shift_name(name), "scale": f"{shift.get('quantity', '')}{unit}",
         "cells": [_heat_cell(run, name, s, metric, first) for s in run.severities],
@@ -140,8 +140,8 @@ def cell_title(run: Run, shift: str, severity: float, metric: str) -> str:
 def curves(run: Run, metric: str) -> list[dict[str, Any]]:
     """Return one drawing a shift, grouped as in the grid."""
     clean = run.clean(metric)
-    values = [run.score(n, s, metric).value for n in run.shift_names for s in run.severities]
-    top = figures.nice_top([v for v in [*values, clean.value] if v is not None])
+    drawn = [clean, *(run.score(n, s, metric) for n in run.shift_names for s in run.severities)]
+    top = figures.nice_top([v for figure in drawn for v in (figure.value, figure.high) if v is not None])
     breaks = {p["shift"]: p.get("breaks_at") for p in run.data["per_shift"]} if metric == run.metric else {}
     groups = heat(run, metric)
     for group in groups:

@@ -9,7 +9,7 @@ from reports.read import Figure, Run, as_severity, finite
 NBSP = "\u00a0"
 MINUS = "\u2212"
 UNKNOWN = "too few"
-POOR = 0.3  # a clean score below is pointed out beside the share that is kept
+POOR = 0.15  # a clean score below is pointed out beside the share that is kept
 _FAMILY = {"imagenet_c": "ImageNet-C"}
 
 

@@ -104,8 +104,8 @@ function show(failure) {
   $$("#box-legend .truth").forEach((item) => { item.hidden = !known; });
   $$("#box-legend .answer").forEach((item) => { item.hidden = !answered; });
   $("#about").replaceChildren(...about(failure));
-  drawStage();
   if (!detail.open) { opener = document.activeElement; detail.showModal(); $("#cut").focus({ preventScroll: true }); }
+  drawStage(); // once open, because labels depend on how large the stage is
   detail.scrollTop = 0;
 }
 

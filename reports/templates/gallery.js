@@ -65,15 +65,18 @@ function pane(failure, side, { whole, cam, overlay, boxes = [], aspect, eager = 
   const map = cam && failure.explanation?.["cam_" + side];
   if (map) layer.append(picture(map, "cam", "", failure, { eager }));
   if (boxes.length) layer.append(marks(failure, boxes));
-  if (labels) layer.append(...labelsOf(failure, boxes));
+  if (labels) layer.append(...labelsOf(failure, boxes, width / seen.width));
   const parts = [layer, make("span", { class: "tag" }, side)];
   if (!key) parts.push(make("span", { class: "gone" }, "This picture is not part of the page."));
   return { parts };
 }
 
-function labelsOf(failure, boxes) {
+function labelsOf(failure, boxes, scale) {
   const [width, height] = failure.size;
-  return boxes.filter(({ text }) => text).map(({ box, kind, text }) => {
+  // labels of distant objects would bury the picture: those of tiny boxes are left away, but for the failure's own
+  const wide = $("#stage").clientWidth / ($("#stage").classList.contains("beside") ? 2 : 1);
+  const tiny = (box) => ((box[2] - box[0]) / width) * wide * scale < 26 && !(failure.box && failure.box.every((v, i) => Math.abs(v - box[i]) < 1));
+  return boxes.filter(({ text, box }) => text && !tiny(box)).map(({ box, kind, text }) => {
     const above = box[1] > height * 0.05, low = kind.includes("prediction");
     const label = make("span", { class: `label ${kind}${above && !low ? " above" : ""}` }, text);
     Object.assign(label.style, { left: `${(100 * Math.max(0, box[0])) / width}%`, top: `${(100 * (low ? Math.min(box[3], height * 0.965) : box[1])) / height}%` });

@@ -44,7 +44,7 @@ SHIFTS: dict[str, tuple[str, str, list[float], float, str]] = {
     "pose/object_turn": ("turn", "°", [10, 25, 45, 90, 150], 0.09, "geometry"),
     "context/object_elsewhere": ("background swapped", "%", [20, 40, 60, 80, 100], 0.11, "content"),
     "context/background": ("background swapped", "%", [20, 40, 60, 80, 100], 0.04, "content"),
-    "occlusion/occluder": ("visible fraction", "%", [80, 60, 45, 30, 15], 0.16, "content"),
+    "occlusion/occluder": ("visible fraction", "1", [0.8, 0.6, 0.45, 0.3, 0.15], 0.16, "content"),
     "occlusion/pasted": ("visible fraction", "%", [80, 60, 45, 30, 15], 0.12, "content"),
 }
 CLASSES = ["car", "truck", "bus", "person", "cyclist", "traffic light", "traffic sign"]

@@ -190,6 +190,7 @@ def test_attention_boxes_and_threshold_change_the_picture(opened: Any, page_of: 
     assert page.locator("#cam-scale").is_visible()
     page.locator("#show-cam").uncheck()
     np.testing.assert_array_equal(pixels(page, "#stage"), plain)
+    assert page.locator("#stage .label").count() > 4  # labels are there from the first drawing on
     before = page.locator("#stage .box.prediction").count()
     page.locator("#least").fill("0.9")
     assert 0 < page.locator("#stage .box.prediction").count() < before

@@ -135,6 +135,13 @@ def test_cells_of_the_grid_are_shifted_over_clean(detection_run: Path) -> None:
     assert seen == 16 * 3
 
 
+def test_a_plain_number_has_no_unit(detection_run: Path) -> None:
+    run = read(detection_run)
+    assert run.physical("occlusion/occluder", 3) == "visible fraction 0.45"
+    assert run.physical("weather/fog", 3) == "visibility 200\u00a0m"
+    assert run.physical("weather/fog", 2.5) == ""
+
+
 def test_the_first_cell_below_half_is_outlined(detection_run: Path) -> None:
     run = read(detection_run)
     rows = [row for group in views.heat(run, "map") for row in group["rows"]]
