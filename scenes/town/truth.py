@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from scenes.camera import Camera
 from scenes.sample import Annotations
@@ -56,7 +57,8 @@ def annotate(
     seen = [t for t in sorted(things, key=lambda t: t.id) if pixels[t.id]]
     ids = np.array([t.id for t in seen], np.int32)
     masks = instances[None] == ids[:, None, None]
-    boxes = np.array([_around(mask) for mask in masks], np.float32).reshape(-1, 4)
+    around = find_objects(instances)
+    boxes = np.array([_box(around[t.id - 1]) for t in seen], np.float32).reshape(-1, 4)
     whole = [_whole(t, instances, depth, camera) for t in seen]
     alone = np.array([w[0] for w in whole], np.float32)
     amodal = np.array([w[1] for w in whole], np.float32).reshape(-1, 4)
@@ -81,6 +83,11 @@ def _distance(box_3d: NDArray[np.float32], camera: Camera) -> float:
     return round(float(np.linalg.norm(box_3d[:3] - camera.position)), 2)
 
 
+def _box(window: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    rows, columns = window
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
 def _around(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """Return the half-open box around the True pixels of a mask that has some."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
@@ -97,7 +104,8 @@ def _whole(
     """
     tri = thing.triangles()
     local = tri.reshape(-1, 3) @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
-    x1, y1, x2, y2 = _outline(local.reshape(-1, 3, 3), camera)
+    projected = (local @ camera.K.T)[:, :2] / np.maximum(local[:, 2:], NEAR_M)
+    x1, y1, x2, y2 = _outline(local, projected, camera)
     left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
     right, bottom = min(int(np.ceil(x2)), camera.width), min(int(np.ceil(y2)), camera.height)
     window = (slice(top, bottom), slice(left, right))
@@ -107,7 +115,7 @@ def _whole(
     if len(rows):
         rays = directions(camera, columns + (left + 0.5), rows + (top + 0.5))
         origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape)
-        part = _touching(local.reshape(-1, 3, 3), camera, in_front, (left, top))
+        part = _touching(projected - (left, top), in_front) | (local[:, 2] < NEAR_M).reshape(-1, 3).any(axis=1)
         covered[in_front] = Tracer(tri[part]).first(origins, rays).face >= 0
     if not covered.any():
         return 0, (x1, y1, x2, y2)
@@ -121,37 +129,35 @@ def _whole(
     return int(covered.sum()), box
 
 
-def _touching(
-    local: NDArray[np.float64], camera: Camera, pixels: NDArray[np.bool_], corner: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Return (F,) True for triangles (F, 3, 3) in the camera frame whose box in the picture touches a True pixel.
-
-    pixels: a window of the picture whose first column and row are `corner`.
-    """
+def _touching(corners: NDArray[np.float64], pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (F,) True for triangles whose corners (F * 3, 2), in pixels, have a True pixel in the box around them."""
     sums = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1), np.int64)  # of the pixels above and to the left
     sums[1:, 1:] = pixels.cumsum(axis=0).cumsum(axis=1)
-    z = np.maximum(local[..., 2], NEAR_M)
-    projected = (local @ camera.K.T)[..., :2] / z[..., None] - np.array(corner)
+    a, b, c = corners[0::3], corners[1::3], corners[2::3]
     limit = np.array(pixels.shape[::-1])
-    x1, y1 = np.clip(np.floor(projected.min(axis=1)) - 1, 0, limit).astype(np.int64).T
-    x2, y2 = np.clip(np.ceil(projected.max(axis=1)) + 1, 0, limit).astype(np.int64).T
-    touches = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1] > 0
-    kept: NDArray[np.bool_] = touches | (local[..., 2] < NEAR_M).any(axis=1)
-    return kept
+    x1, y1 = np.clip(np.floor(np.minimum(np.minimum(a, b), c)) - 1, 0, limit).astype(np.int64).T
+    x2, y2 = np.clip(np.ceil(np.maximum(np.maximum(a, b), c)) + 1, 0, limit).astype(np.int64).T
+    touches: NDArray[np.bool_] = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1] > 0
+    return touches
 
 
-def _outline(local: NDArray[np.float64], camera: Camera) -> tuple[float, float, float, float]:
-    """Return the box around triangles (F, 3, 3) in the camera frame when projected, cut at the near plane."""
-    z = local[..., 2]
-    points = [local[z >= NEAR_M]]
-    if (z < NEAR_M).any():
+def _outline(
+    local: NDArray[np.float64], projected: NDArray[np.float64], camera: Camera
+) -> tuple[float, float, float, float]:
+    """Return the box around projected triangles, cut at the near plane.
+
+    local (F * 3, 3): their corners in the camera frame; projected (F * 3, 2): those in pixels, where in front of it.
+    """
+    behind = local[:, 2] < NEAR_M
+    pixels = [projected[~behind]]
+    if behind.any():
+        corners = local.reshape(-1, 3, 3)
         for k in range(3):
-            a, b = local[:, k], local[:, (k + 1) % 3]
+            a, b = corners[:, k], corners[:, (k + 1) % 3]
             cut = (a[:, 2] >= NEAR_M) != (b[:, 2] >= NEAR_M)
             a, b = a[cut], b[cut]
-            share = (NEAR_M - a[:, 2:]) / (b[:, 2:] - a[:, 2:])
-            points.append(a + share * (b - a))
-    seen = np.concatenate(points)
-    pixels = (seen @ camera.K.T)[:, :2] / seen[:, 2:]
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
+            crossing = a + (NEAR_M - a[:, 2:]) / (b[:, 2:] - a[:, 2:]) * (b - a)
+            pixels.append((crossing @ camera.K.T)[:, :2] / NEAR_M)
+    seen = np.concatenate(pixels)
+    low, high = seen.min(axis=0), seen.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scenes.memory import give_back
 from scenes.random import Rng
 from scenes.town.actors import build
 from scenes.town.blocks import line_streets
@@ -57,6 +58,7 @@ def build_world(seed: int) -> World:
     """Return the town of a seed; the last one is kept, and let go before another is built (each takes 200 MB)."""
     if seed not in _LAST:
         _LAST.clear()
+        give_back()
         _LAST[seed] = _draw_world(seed)
     return _LAST[seed]
 
