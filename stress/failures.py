@@ -22,7 +22,8 @@ from stress.plan import Cell
 
 KINDS = ("missed", "confused", "misplaced", "invented")
 MOST_OF_A_CELL = 40  # candidates handed on
-SMALL_SHARE = 0.01  # of the counted pixels: a class with less is no failure worth showing
+SMALL_SHARE = 0.002  # of the counted pixels: fewer newly wrong ones are no failure worth showing
+LARGE_SHARE = 0.05  # of the counted pixels: regions of this size and more are shown first
 FULL_SIZE_PX = 40.0  # objects of this size (root of the area) and more are shown first
 Box = tuple[float, float, float, float]
 
@@ -178,20 +179,23 @@ def _invented(
 
 
 def _regions(cell: Cell, clean: pa.Table, shifted: pa.Table, class_names: Sequence[str]) -> list[Failure]:
-    """Classes of which a picture loses most: IoU in the clean picture less IoU in the shifted one."""
+    """Classes of which a picture newly loses most pixels, each to the class that takes most of them.
+
+    loss is the share of the class's pixels that are newly called that other class; what is shown is where they are.
+    """
     n = len(class_names)
     names = [*class_names, OTHER]
     before, after = (_counts(table, n) for table in (clean, shifted))
     iou_before, iou_after = _iou(before), _iou(after)
-    share = after.sum(axis=2) / np.maximum(after.sum(axis=(1, 2)), 1)[:, None]
+    counted = np.maximum(after.sum(axis=(1, 2)), 1)[:, None]
+    newly = np.maximum(after - before, 0)
+    newly[:, np.arange(n), np.arange(n)] = 0  # these are right
+    taken, lost = newly.argmax(axis=2), newly.max(axis=2)
+    share = lost / counted
     found = []
     ids, indices = shifted.column("sample_id").to_pylist(), shifted.column("index").to_pylist()
     for row, c in np.argwhere((share >= SMALL_SHARE) & (iou_before > iou_after)):
-        wrong = after[row, c].copy()
-        wrong[c] = 0
-        if not wrong.any():
-            continue
-        loss = float(iou_before[row, c] - iou_after[row, c])
+        loss = float(lost[row, c] / after[row, c].sum())
         found.append(
             Failure(
                 cell=cell,
@@ -199,14 +203,14 @@ def _regions(cell: Cell, clean: pa.Table, shifted: pa.Table, class_names: Sequen
                 sample_id=ids[row],
                 failure="confused",
                 class_name=class_names[c],
-                predicted_class=names[int(wrong.argmax())],
+                predicted_class=names[int(taken[row, c])],
                 instance_id=0,
                 box=None,
                 score_clean=float(iou_before[row, c]),
                 score_shifted=float(iou_after[row, c]),
                 iou=float(iou_after[row, c]),
                 loss=loss,
-                interest=loss * float(min(1.0, np.sqrt(share[row, c] / 0.1))),
+                interest=loss * float(min(1.0, np.sqrt(share[row, c] / LARGE_SHARE))),
             )
         )
     return found

@@ -81,3 +81,17 @@ def test_the_choice_is_spread_over_shifts_and_samples_and_keeps_the_cap_of_a_cel
     assert sum(f.cell == cells[0] for f in chosen) == 2
     assert [f.loss for f in chosen] == sorted((f.loss for f in chosen), reverse=True)
     assert choose(many + rest, 4, per_cell=2) == choose((many + rest)[::-1], 4, per_cell=2)
+
+
+def test_a_region_is_ranked_by_the_pixels_that_are_newly_wrong_not_by_the_false_finds_of_its_class():
+    def counts(*rows):
+        flat = [pixels for row in rows for pixels in (*row, 0)]
+        return pa.table({"sample_id": ["a"], "index": [0], "confusion": pa.array([flat], pa.list_(pa.int64()))})
+
+    clean = counts((700, 0, 0), (0, 200, 0), (0, 0, 100))
+    # road takes 150 pixels of wall; 1 pixel of sign goes; sign's IoU suffers most, from 90 false finds on road
+    shifted = counts((610, 0, 90), (150, 50, 0), (0, 1, 99))
+    ranked = candidates("segmentation", FOG, clean, shifted, ["road", "wall", "sign"])
+    assert [(f.class_name, f.predicted_class) for f in ranked] == [("wall", "road"), ("road", "sign")]
+    assert ranked[0].loss == pytest.approx(150 / 200)
+    assert candidates("segmentation", FOG, shifted, shifted, ["road", "wall", "sign"]) == []
