@@ -10,6 +10,7 @@ What the harness can rely on afterwards:
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -64,8 +65,8 @@ class CheckedModel:
             answers = self.model.predict(images)
         except InputError:
             raise
-        except Exception as error:
-            self._raised(error)
+        except (Exception, SystemExit) as error:  # Ctrl-C passes
+            self._raised(error, len(images) if sample_ids is None else sample_ids)
         if isinstance(answers, Mapping) or not hasattr(answers, "__len__"):
             what = type(answers).__name__
             raise InputError(f"model {self.name!r}: predict: expected a list of {len(images)} answers, got {what}")
@@ -77,12 +78,14 @@ class CheckedModel:
             for i, (image, answer) in enumerate(zip(images, answers, strict=True))
         ]
 
-    def _raised(self, error: Exception) -> NoReturn:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
-        message = " ".join(str(error).split()) or "no message"
+    def _raised(self, error: BaseException, batch: Sequence[str] | int) -> NoReturn:
+        frame = _own_frame(error, type(self.model))
+        where = f"{_short_path(frame.filename)}:{frame.lineno} in {frame.name}"
+        said = error.code if isinstance(error, SystemExit) else error
+        message = " ".join(str(said).split()) or "no message"
+        what = type(error).__name__
         raise InputError(
-            f"model {self.name!r} raised {type(error).__name__} in predict ({where}): {message}"
+            f"model {self.name!r} raised {what} in predict of {_batch(batch)} ({where}): {message}"
         ) from error
 
 
@@ -138,7 +141,8 @@ class _Answer:
         inverted = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
         if len(inverted):
             row = int(inverted[0])
-            self._fail("boxes", "x1 <= x2 and y1 <= y2", f"{boxes[row].tolist()} in row {row}")
+            hint = "; boxes are xyxy (two corners): are these xywh?"
+            self._fail("boxes", "x1 <= x2 and y1 <= y2", f"{boxes[row].tolist()} in row {row}{hint}")
         order = np.argsort(-scores, kind="stable")[:MAX_OBJECTS]
         masks = given.get("masks")
         if masks is not None:
@@ -208,6 +212,31 @@ class _Answer:
     def _fail(self, field: str, wanted: str, got: str) -> NoReturn:
         where = f"sample {self.sample!r}" if isinstance(self.sample, str) else f"image {self.sample} of the batch"
         raise InputError(f"model {self.model.name!r}: predict: {where}: {field}: expected {wanted}, got {got}")
+
+
+def _own_frame(error: BaseException, kind: type) -> traceback.FrameSummary:
+    """Return the deepest frame in the model's own file, else the deepest of all outside of libraries, else of all."""
+    frames = traceback.extract_tb(error.__traceback__)[1:] or traceback.extract_tb(error.__traceback__)
+    module = sys.modules.get(kind.__module__)
+    own = [f for f in frames if f.filename == getattr(module, "__file__", None)]
+    foreign = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith("<")]
+    ours = str(Path(__file__).parent)
+    theirs = [f for f in foreign if not f.filename.startswith(ours)]
+    wrapped = own and own[-1].filename.startswith(ours)  # an adapter of ours around the user's own code
+    return (theirs or frames)[-1] if wrapped or not own else own[-1]
+
+
+def _short_path(name: str) -> str:
+    """Return the last two parts of a path: enough to find the file, the same on every machine."""
+    return "/".join(Path(name).parts[-2:])
+
+
+def _batch(batch: Sequence[str] | int, most: int = 4) -> str:
+    """Name the samples of a batch, at most a few of them."""
+    if isinstance(batch, int):
+        return f"{batch} image{'s' * (batch != 1)}"
+    more = f" and {len(batch) - most} more" if len(batch) > most else ""
+    return f"sample{'s' * (len(batch) != 1)} {', '.join(map(repr, batch[:most]))}{more}"
 
 
 def _member(model: Any, member: str) -> Any:

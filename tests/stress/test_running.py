@@ -250,7 +250,11 @@ def test_a_shift_that_fails_on_many_samples_is_left_out_and_on_few_only_those(tm
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("Raising", "fake detector.*raised RuntimeError.*out of paint"), ("Nonsense", "boxes.*got")],
+    [
+        ("Raising", r"fake detector.*raised RuntimeError.*'ok/0000'.*fakes.py:\d+ in predict\): out of paint"),
+        ("Leaving", r"fake detector.*raised SystemExit.*'ok/0000'.*fakes.py:\d+ in predict\): nothing to see"),
+        ("Nonsense", "boxes.*got"),
+    ],
 )
 def test_a_model_that_raises_or_returns_nonsense_is_one_clear_error(tmp_path, model, message):
     with pytest.raises(InputError, match=message):

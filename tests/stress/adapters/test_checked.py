@@ -117,7 +117,7 @@ def test_the_sample_is_named_where_it_is_known():
 
 def test_a_model_that_raises_is_one_clear_line():
     with pytest.raises(
-        InputError, match=r"'mine' raised KeyError in predict \(test_checked\.py:\d+ in predict\)"
+        InputError, match=r"'mine' raised KeyError in predict of 1 image \(adapters/test_checked\.py:\d+ in predict\)"
     ) as caught:
         checked(Model("detection", KeyError("weights\nmissing"))).predict([IMAGE])
     assert "\n" not in str(caught.value)
