@@ -79,6 +79,18 @@ class RunFolder:
                 with suppress(OSError):
                     left.unlink()
 
+    def remove_unless_used(self) -> None:
+        """Remove a folder that a run has begun, if no work of it is there: an early error leaves nothing behind."""
+        begun = {self.plan, self.path / "environment.json"}
+        if any(p not in begun and not p.is_dir() for p in self.path.rglob("*")):
+            return
+        with suppress(OSError):  # what cannot be removed does no harm: the same command goes on there
+            for file in begun:
+                file.unlink(missing_ok=True)
+            for folder in (self.path / "parts", self.path / "predictions", self.evidence, self.path):
+                if folder.exists():
+                    folder.rmdir()
+
 
 def file_name(cell: Cell) -> str:
     """Return the name of a cell in files.

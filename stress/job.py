@@ -16,6 +16,7 @@ from scenes.sample import Dataset
 from stress.adapters.checked import CheckedModel
 from stress.class_map import read_mapping
 from stress.plan import Plan
+from synth.depth import depth_source
 
 MODEL_KEYS = ("task", "classes", "model_yaml")  # options that change what a model says
 
@@ -120,6 +121,8 @@ def job_of(
     model_options: Mapping[str, Any] | None = None,
 ) -> tuple[Job, Dataset]:
     """Return a run as plain values, and its data set opened; arguments as in `run`. Nothing is written."""
+    if depth is not None:
+        depth_source(depth)  # a source that cannot be had is told before anything is opened
     source = _data_source(dataset, {"format": format, "split": split})
     text = isinstance(model, str | Path)
     options = dict(model_options or {})

@@ -98,6 +98,7 @@ def run(
     job = replace(job, key=identity_key(identity))
     folder = RunFolder(job.out)
     job.plan.create_shifts()  # wrong options are told before anything is made
+    there_before = folder.path.exists()
     resumed = folder.check(identity)
     if folder.results.exists():
         results = read(folder.path)
@@ -114,6 +115,8 @@ def run(
     except BaseException:
         executor.close(now=True)
         folder.clear_temporary()
+        if not there_before:
+            folder.remove_unless_used()
         raise
     executor.close()
     results = read(folder.path)
@@ -145,6 +148,7 @@ class _Run:
         cells = [cell for cell in self.job.plan.cells() if cell.shift not in described.left_out]
         for name, reason in described.left_out.items():
             self.notes.append(f"{name} is left out: it {reason}, which this data set does not have.")
+        self._need_shifts(cells)
         metrics = chosen_metrics(
             self.job.plan.metrics, SCORERS[described.model["task"]].metrics, described.model["task"]
         )
@@ -155,10 +159,7 @@ class _Run:
         self._make_parts(cells)
         exclusion = self._exclude(cells)
         cells = [cell for cell in cells if cell.shift not in exclusion.left_out]
-        if len(cells) < 2:
-            raise InputError(
-                f"no shift of the plan can be had on data set {self.dataset.name!r}: {' '.join(self.notes)}"
-            )
+        self._need_shifts(cells)
         summaries = self._summarise(cells, exclusion)
         self._write_tables(cells, exclusion)
         figures = Figures(
@@ -183,6 +184,13 @@ class _Run:
         )
         results = assemble(self.job, self.dataset, described, figures, exclusion, gallery.entries, facts)
         write_json(self.folder.results, results)
+
+    def _need_shifts(self, cells: list[Cell]) -> None:
+        """Raise where nothing but the clean cell is left."""
+        if len(cells) < 2:
+            raise InputError(
+                f"no shift of the plan can be had on data set {self.dataset.name!r}: {' '.join(self.notes)}"
+            )
 
     @functools.cached_property
     def group_names(self) -> list[str]:

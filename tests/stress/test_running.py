@@ -269,6 +269,20 @@ def test_a_model_of_a_task_without_labels_is_an_error_and_leaves_no_folder(tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": "nope"}, "depth 'nope': no such source"),
+        ({"plan": {**PLAN, "shifts": [f"{FAKES}:NeedsScene"]}}, "no shift of the plan.*needs a scene"),
+        ({"model": "Raising"}, "out of paint"),
+    ],
+)
+def test_an_early_error_leaves_no_folder(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        go(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_empty_data_set_is_an_error(tmp_path):
     with pytest.raises(InputError, match="empty"):
         go(tmp_path / "run", data=fake("Boxes")(0))
