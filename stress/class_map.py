@@ -65,7 +65,7 @@ class ClassMap:
             raise InputError(
                 "model and data set have no class in common: the model knows "
                 f"{_listed(model_classes)}; the data set has {_listed(dataset_classes)}; "
-                "give a mapping file with lines 'model class: data set class'"
+                "give --class-map a file with lines 'model class: data set class'"
             )
         index = {name: i for i, name in enumerate(names)}
         return cls(

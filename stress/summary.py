@@ -192,13 +192,20 @@ class Figures:
         notes = []
         if self.n_groups < FEWEST_GROUPS:
             notes.append(
-                f"Only {self.n_groups} independent groups of pictures: no confidence intervals "
-                f"(at least {FEWEST_GROUPS} are needed)."
+                f"Only {self.n_groups} independent group{'s' * (self.n_groups != 1)} of pictures: no confidence "
+                f"intervals (at least {FEWEST_GROUPS} are needed)."
             )
+        completed: dict[tuple[str, str], list[str]] = {}
         for shift in self.described_shifts():
             for need, source in shift["completed"].items():
-                notes.append(f"{shift['name']}: the data has no {need}; used: {source}.")
+                completed.setdefault((need, source), []).append(shift["name"])
+        for (need, source), names in completed.items():
+            state = f"the {need} of the data has gaps" if source.endswith(FILLED) else f"the data has no {need}"
+            notes.append(f"{', '.join(names)}: {state}; what is used: {source}.")
         return notes
+
+
+FILLED = ", filled"  # how the name of a source ends where the data had some of it (see synth.depth.complete_depth)
 
 
 def chosen_metrics(names: Sequence[str], known: Sequence[Metric], task: str) -> list[Metric]:

@@ -42,7 +42,7 @@ def test_spelling_does_not_matter(left, right):
 
 
 def test_synonyms_need_a_mapping():
-    with pytest.raises(InputError, match="mapping file"):
+    with pytest.raises(InputError, match="--class-map"):
         ClassMap.between(["person"], ["pedestrian"])
     assert ClassMap.between(["person"], ["pedestrian"], {"person": "pedestrian"}).names == ("pedestrian",)
 
