@@ -79,9 +79,8 @@ def gather_evidence(
     tasks = [EvidenceTask(f"f{i:03}", failure, groups[failure.index]) for i, failure in enumerate(chosen, start=1)]
     entries: dict[str, dict[str, Any]] = {}
     report("evidence", 0, len(tasks))
-    by_sample = sorted(tasks, key=lambda task: task.failure.index)  # a worker then reads most samples once
-    for entry in executor.each("evidence", InOrder(by_sample)):
-        entries[entry["id"]] = entry
+    for made in executor.each("evidence", InOrder(_by_shard(tasks, job.plan.batch_size))):
+        entries |= {entry["id"]: entry for entry in made}
         report("evidence", len(entries), len(tasks))
     ordered = [entries[task.identity] for task in tasks]
     notes = []
@@ -89,6 +88,14 @@ def gather_evidence(
     if reasons:
         notes.append(f"Some failures are not explained: {'; '.join(sorted(reasons))}")
     return Gallery(entries=ordered, notes=notes)
+
+
+def _by_shard(tasks: Sequence[EvidenceTask], size: int) -> list[list[EvidenceTask]]:
+    """Group tasks whose samples stand together in the data set: what one of them reads often serves the next."""
+    shards: dict[int, list[EvidenceTask]] = {}
+    for task in sorted(tasks, key=lambda task: task.failure.index):
+        shards.setdefault(task.failure.index // size, []).append(task)
+    return sorted(shards.values(), key=len, reverse=True)
 
 
 def find_candidates(worker: Worker, task: CandidatesTask) -> list[Failure]:

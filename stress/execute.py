@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scenes.errors import InputError
+from scenes.memory import map_large_arrays
 from stress.plan import Cell
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -118,11 +119,18 @@ class InProcess:
 
 
 class Processes:
-    """One process a worker, started by spawn; `make` must be picklable and is called in each."""
+    """One process a worker; `make` must be picklable and is called in each.
 
-    def __init__(self, make: Callable[[], Any], workers: int) -> None:
+    shared: modules that every worker needs. Where the system has a fork server they are imported once, in it, and the
+    workers share their memory; elsewhere each worker imports them when it first uses them.
+    """
+
+    def __init__(self, make: Callable[[], Any], workers: int, *, shared: Sequence[str] = ()) -> None:
         self.workers = workers
-        context = multiprocessing.get_context("spawn")
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if forks else "spawn")
+        if forks:
+            context.set_forkserver_preload([*shared, "stress.preload"])
         self._pools = [
             ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(make,)) for _ in range(workers)
         ]
@@ -185,6 +193,7 @@ def _begin(make: Callable[[], Any]) -> None:
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     pin_threads()
+    map_large_arrays()
     _MAKE = make
 
 

@@ -33,6 +33,7 @@ from stress.tables import read_cell, table_writer
 from stress.worker import Described, UnitDone, Worker
 
 CELLS_PER_UNIT = 6
+TORCH_PREFIXES = ("zoo", "torchvision", "timm", "hf")
 REPLICAS_ON_A_GPU = 4  # processes that shift pictures while others predict; each holds the model
 
 
@@ -279,7 +280,9 @@ def _executor(job: Job, workers: int | None) -> Executor:
     units = job.n_shards * -(-len(job.plan.cells()) // CELLS_PER_UNIT)
     if min(wanted, units) == 1 or job.model.spec is None or not job.data.travels():
         return InProcess(make)
-    return Processes(make, min(wanted, units))
+    # what is given by prefix is a torch model; a file of one's own may need no torch
+    torch = ["torch", "torchvision"] if job.model.spec.split(":")[0] in TORCH_PREFIXES else []
+    return Processes(make, min(wanted, units), shared=["stress.worker", *torch])
 
 
 def _on_gpu(device: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from scenes.errors import InputError
+from scenes.memory import give_back
 from scenes.sample import Dataset, Predictions, Sample
 from stress.adapters.checked import CheckedModel
 from stress.cells import CellSummary, CellTask, Skip, skips_of, summarise
@@ -136,6 +137,7 @@ class Worker:
         done = UnitDone(shard=unit.shard, cells=len(unit.cells), pictures=0)
         self.read(unit.shard)
         for cell in unit.cells:
+            give_back()
             rows = self._cell(cell, unit.shard)
             done.pictures += len(rows)
             done.skipped += [(row.sample_id, row.skipped) for row in rows if row.skipped is not None]
@@ -245,9 +247,11 @@ class Worker:
         """Return the failures of a cell that the clean one does not have."""
         return find_candidates(self, task)
 
-    def evidence(self, task: EvidenceTask) -> dict[str, Any]:
-        """Make one failure again, with pictures and explanation."""
-        return make_evidence(self, task)
+    def evidence(self, tasks: Sequence[EvidenceTask]) -> list[dict[str, Any]]:
+        """Make failures of one shard again, with pictures and explanations."""
+        made = [make_evidence(self, task) for task in tasks]
+        give_back()
+        return made
 
     def describe(self, _: int) -> Described:
         """Open data and model and say what they are; raises what is wrong with them."""
