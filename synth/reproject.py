@@ -23,7 +23,7 @@ from scenes.sample import Annotations, Boxes, Depth, Sample
 from synth.fill import fill_background
 from synth.regions import Mask, ignore_value, object_region
 from synth.relabel import boxes_of_masks, note_visible
-from synth.warp import Points, clip_boxes, flat_index, forward_boxes, owner_map, pull, warp_masks
+from synth.warp import Points, clip_boxes, flat_index, forward_boxes, pull, warp_masks
 
 _OVERLAP_PX = 0.03  # squares are drawn this much wider than a pixel, so that rounding leaves no crack
 _NEAREST_M = 0.05
@@ -35,15 +35,13 @@ class View:
     """What of the old frame a new camera sees.
 
     x, y:    (H, W) float32 old pixels, centres at halves; inverse_depth: (H, W) of the new camera, 0 = sky, -1 = hole
-    areas:   (N + 1,) pixels that each object would cover if it were alone and the frame endless
-    owner:   (H, W) row + 1 of the object of each old pixel
+    stretch: (H, W) new pixels that each old pixel would cover if it were alone and the frame endless
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     inverse_depth: NDArray[np.float32]
-    areas: NDArray[np.float64]
-    owner: NDArray[np.int32]
+    stretch: NDArray[np.float32]
 
     @property
     def known(self) -> Mask:
@@ -77,12 +75,14 @@ def reproject(sample: Sample, camera: Camera) -> Sample:
 
 def _objects(sample: Sample, index: NDArray[np.intp], known: Mask) -> Mask | None:
     """Return (H, W) where the new frame shows objects, a little widened; None where no pixels are labelled."""
-    owner = sample.instances
-    if owner is None and sample.annotations.masks is not None and len(sample.annotations):
-        owner = owner_map(sample)
-    if owner is None:
+    notes = sample.annotations
+    if sample.instances is not None:
+        old = sample.instances > 0
+    elif notes.masks is not None and len(notes):
+        old = notes.masks[~notes.ignore].any(axis=0)  # a crowd's mask may cover half the frame
+    else:
         return None
-    there = pull((owner > 0).astype(np.uint8), index, known, 0)
+    there = pull(old.astype(np.uint8), index, known, 0)
     widened: Mask = cv2.dilate(there, np.ones((5, 5), np.uint8)) > 0
     return widened
 
@@ -92,14 +92,13 @@ def look_again(sample: Sample, camera: Camera) -> View:
     if sample.depth is None or sample.camera is None:
         raise InputError(f"reprojection needs depth and camera; sample {sample.sample_id!r} lacks one")
     inverse = inverse_depth(sample.depth)
-    owner = owner_map(sample)
     motion = camera.world_to_cam @ sample.camera.cam_to_world
     turn = camera.K @ motion[:3, :3] @ np.linalg.inv(sample.camera.K)
     shift = camera.K @ motion[:3, 3]
-    areas = np.zeros(len(sample.annotations) + 1)
+    stretch = np.zeros(inverse.shape, np.float32)
     x, y, seen = (np.full((camera.height, camera.width), value, np.float32) for value in (0.5, 0.5, -1.0))
-    _draw_squares(inverse, owner, turn, shift, x, y, seen, areas)
-    return View(x=x, y=y, inverse_depth=seen, areas=areas, owner=owner)
+    _draw_squares(inverse, turn, shift, x, y, seen, stretch)
+    return View(x=x, y=y, inverse_depth=seen, stretch=stretch)
 
 
 def inverse_depth(depth: Depth) -> NDArray[np.float32]:
@@ -119,8 +118,8 @@ def _minmod(a: float, b: float) -> float:
 
 
 @njit(cache=True)
-def _draw_squares(inverse, owner, turn, shift, out_x, out_y, out_inverse, areas):  # type: ignore[no-untyped-def]  # numba infers
-    """inverse (H, W) 1/m; owner (H, W) rows + 1; turn (3, 3), shift (3,): q = turn @ (x, y, 1) + inverse * shift.
+def _draw_squares(inverse, turn, shift, out_x, out_y, out_inverse, out_stretch):  # type: ignore[no-untyped-def]  # numba infers
+    """inverse (H, W) 1/m; turn (3, 3), shift (3,): q = turn @ (x, y, 1) + inverse * shift.
 
     q[2] is new depth over old depth. Writes source x, y and inverse depth of the nearest square to each new pixel.
     """
@@ -162,8 +161,7 @@ def _draw_squares(inverse, owner, turn, shift, out_x, out_y, out_inverse, areas)
             determinant = ua * vb - ub * va
             if determinant < 1e-3 or determinant > _MOST_STRETCHED:  # seen from the side or behind; torn apart
                 continue
-            if owner[i, j] > 0:
-                areas[owner[i, j]] += determinant
+            out_stretch[i, j] = determinant
             hu = half * (abs(ua) + abs(ub))
             hv = half * (abs(va) + abs(vb))
             if u + hu < 0 or v + hv < 0 or u - hu > new_width or v - hv > new_height:
@@ -214,10 +212,17 @@ def _annotations(
 
 
 def _fractions(sample: Sample, view: View, index: NDArray[np.intp], boxes: Boxes) -> dict[int, float]:
-    """Return for each object how much of what was visible still is: its drawn pixels over those it has when alone."""
-    counts = np.bincount(pull(view.owner, index, view.known, 0).ravel(), minlength=len(boxes) + 1)[1:]
-    empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
-    shares = np.where(empty, 0.0, np.minimum(1.0, counts / np.maximum(view.areas[1:], 1e-6)))
+    """Return for each object how much of what was visible still is: its drawn pixels over those it has when alone.
+
+    Every object counts its own pixels, so that objects may overlap and their order says nothing.
+    """
+    drawn = np.bincount(index[view.known], minlength=view.stretch.size).reshape(view.stretch.shape)
+    shares = np.zeros(len(boxes))
+    for row in np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist():
+        region = object_region(sample, row)
+        if region is not None:
+            alone = float(view.stretch[region.slices][region.mask].sum(dtype=np.float64))
+            shares[row] = min(1.0, float(drawn[region.slices][region.mask].sum()) / max(alone, 1e-6))
     shares[shares > 0.98] = 1.0  # outlines are no more accurate than that
     return {int(i): float(s) for i, s in zip(sample.annotations.instance_ids, shares, strict=True)}
 

@@ -84,16 +84,6 @@ def _warp_annotations(sample: Sample, warp: Warp, index: NDArray[np.intp]) -> tu
     return notes, fractions
 
 
-def owner_map(sample: Sample) -> NDArray[np.int32]:
-    """Return (H, W) row + 1 of the object that each pixel belongs to, 0 = none; ellipses where there are only boxes."""
-    owner = np.zeros((sample.height, sample.width), np.int32)
-    for row in range(len(sample.annotations)):
-        region = object_region(sample, row)
-        if region is not None:
-            owner[region.slices][region.mask] = row + 1
-    return owner
-
-
 def warp_masks(masks: Mask, index: NDArray[np.intp], known: Mask | None) -> Mask:
     """Return (N, H, W) masks at flat indices, nearest neighbour. Masks that do not overlap are moved all at once."""
     out = np.zeros((len(masks), *index.shape), np.bool_)

@@ -11,7 +11,9 @@ from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.fill import fill_background, push_pull
+from synth.pipeline import shifted
 from synth.pose.camera import carried, leftward, turned
+from synth.pose.yaw import Yaw
 from synth.reproject import reproject
 
 
@@ -154,3 +156,29 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
     height = min(a[3], b[3]) - max(a[1], b[1])
     shared = max(0.0, float(width)) * max(0.0, float(height))
     return shared / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_what_is_left_of_overlapping_objects_does_not_hang_on_their_order(with_masks: bool) -> None:
+    """A pedestrian inside the box of a bus, both inside a crowd region that fills the frame."""
+    boxes = np.array([[60, 80, 100, 160], [40, 20, 360, 180], [0, 0, 400, 200]], np.float32)
+    masks = np.zeros((3, 200, 400), np.bool_)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int), strict=True):
+        mask[y1:y2, x1:x2] = True
+    image = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    found = []
+    for order in ([0, 1, 2], [1, 0, 2], [2, 1, 0], [2, 0, 1]):
+        notes = Annotations(
+            boxes=boxes[order],
+            labels=np.array(order),
+            instance_ids=np.array(order, np.int32) + 1,
+            ignore=np.array(order) == 2,
+            masks=masks[order] if with_masks else None,
+        )
+        sample = Sample(sample_id="street", image=image, annotations=notes)
+        verdicts = shifted(sample, Yaw(), 1, seed=3).verdicts
+        found.append({v.instance_id: (v.kind, round(v.visible_fraction, 6)) for v in verdicts})
+    assert all(one == found[0] for one in found)
+    assert found[0][1][0] == "kept"
+    assert found[0][2][0] in ("kept", "occluded")
