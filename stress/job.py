@@ -15,6 +15,8 @@ from scenes.errors import InputError
 from scenes.sample import Dataset
 from stress.adapters.checked import CheckedModel
 from stress.class_map import read_mapping
+from stress.environment import own_version
+from stress.identity import class_hash, model_files, named_files, shift_files
 from stress.plan import Plan
 from synth.depth import depth_source
 
@@ -42,12 +44,11 @@ class ModelSource:
             self.spec if self.spec is not None else f"{type(self.instance).__module__}:{type(self.instance).__name__}"
         )
 
-    def digest(self) -> str | None:
-        """Return the hash of the model's file where it is one, so that other weights are another run."""
-        path = Path(self.spec) if self.spec is not None else None
-        if path is None or not path.is_file():
-            return None
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+    def files(self) -> dict[str, str | None]:
+        """Return the hashes of the files behind the model, so that an edited one is another run."""
+        if self.spec is None:
+            return {type(self.instance).__name__: class_hash(self.instance)}
+        return {**model_files(self.spec, self.options.get("model_yaml"))}
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,17 @@ def identity_of(job: Job, dataset: Dataset) -> dict[str, Any]:
                 "model": {
                     "source": job.model.label,
                     "name": getattr(instance, "name", None),
-                    "sha256": job.model.digest(),
+                    "files": job.model.files(),
                     "options": asked,
                 },
                 "depth": job.depth,
                 "classes": classes,
+                "files": {
+                    "dataset": named_files(job.data.spec) if job.data.spec is not None else {},
+                    "shifts": shift_files(entry.name for entry in job.plan.shifts),
+                    "depth": named_files(job.depth) if job.depth is not None else {},
+                },
+                "roadproof": own_version(),
             }
         )
     )

@@ -43,12 +43,16 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run: its folder, what is in it, whether it was resumed, and how many samples were left out."""
+    """A finished run: its folder, what is in it, whether it was resumed, and how many samples were left out.
+
+    already_done: all of it was there before, so that nothing was run
+    """
 
     path: Path
     results: Results
     resumed: bool
     n_skipped: int
+    already_done: bool = False
 
 
 def run(
@@ -103,7 +107,8 @@ def run(
     resumed = folder.check(identity)
     if folder.results.exists():
         results = read(folder.path)
-        return RunResult(folder.path, results, resumed=True, n_skipped=len(results.summary["skipped"]))
+        n_skipped = len(results.summary["skipped"])
+        return RunResult(folder.path, results, resumed=True, n_skipped=n_skipped, already_done=True)
     executor = _executor(job, workers)
     try:
         with reporting(progress) as report:

@@ -122,7 +122,9 @@ def test_a_run_resumed_from_any_rest_is_the_same_bytes(finished, tmp_path):
 @pytest.mark.core
 def test_a_finished_run_is_not_done_again(finished):
     before = (finished / "results.json").stat().st_mtime_ns
-    assert go(finished).resumed
+    found = go(finished)
+    assert found.resumed
+    assert found.already_done
     assert (finished / "results.json").stat().st_mtime_ns == before
 
 
@@ -138,6 +140,22 @@ def test_a_finished_run_is_not_done_again(finished):
 def test_another_plan_data_set_or_model_in_the_folder_is_an_error(finished, changes, message):
     with pytest.raises(InputError, match=message):
         go(finished, **changes)
+
+
+@pytest.mark.parametrize("part", ["model", "shift", "depth"])
+def test_an_edited_file_is_another_run(tmp_path, part):
+    own = {name: tmp_path / f"own_{name}.py" for name in ("model", "shift", "depth")}
+    own["model"].write_text(f"import sys\nsys.path.append({str(FAKES.parent)!r})\nfrom fakes import Detector\n")
+    own["shift"].write_text(f"import sys\nsys.path.append({str(FAKES.parent)!r})\nfrom fakes import FailsOnce\n")
+    own["depth"].write_text("import numpy as np\ndef flat(image):\n    return np.full(image.shape[:2], 9.0)\n")
+    plan = {**PLAN, "shifts": [f"{own['shift']}:FailsOnce", "fog"], "severities": [1]}
+    arguments = (f"{FAKES}:boxes", f"{own['model']}:Detector", plan, tmp_path / "run")
+    options = {"depth": f"{own['depth']}:flat", "workers": 1, "progress": False}
+    assert not stress.run(*arguments, **options).already_done
+    assert stress.run(*arguments, **options).already_done
+    own[part].write_text(own[part].read_text() + "# edited\n")
+    with pytest.raises(InputError, match=rf"another run: .*own_{part}\.py is"):
+        stress.run(*arguments, **options)
 
 
 def test_a_folder_with_other_files_is_not_touched(tmp_path):
