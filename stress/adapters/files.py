@@ -3,14 +3,12 @@
 - safetensors: numbers only
 - `torch.save` of tensors: read with `weights_only=True`, which refuses everything else
 - pickled modules and other objects: only with `trust`, since unpickling runs whatever code the file names
-- TorchScript: a program, but one that torch's own interpreter runs without Python. Operators that reach beyond tensors
-  (reading and writing files, custom classes) are looked for in its source, and need `trust`
+- TorchScript: a program; what of it needs `trust` is said in `stress.adapters.script_safety`
 """
 
 from __future__ import annotations
 
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -21,11 +19,6 @@ from scenes.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Operators of TorchScript that touch the file system or load foreign code, as they appear in the archive's source.
-REACHING_OUT = re.compile(
-    r"\b(?:torch|ops\.aten|ops\.prim)\.(?:save|load|from_file|open|_load_for_lite_interpreter)\(|__torch__\.torch\.classes"
-)
 
 
 def tensors_of(path: Path) -> dict[str, Tensor]:
@@ -81,21 +74,20 @@ def is_torchscript(path: Path) -> bool:
 def _torchscript(path: Path, *, trust: bool) -> Any:
     import torch
 
-    if not trust:
-        with zipfile.ZipFile(path) as archive:
-            sources = [n for n in archive.namelist() if n.endswith(".py")]
-            found = [m[0] for n in sources if (m := REACHING_OUT.search(archive.read(n).decode("utf-8", "replace")))]
-        if found:
-            raise InputError(
-                f"model {str(path)!r}: its program uses {found[0].rstrip('(')!r}, which reaches beyond tensors; "
-                "if you know where it comes from, give --trust"
-            )
+    from stress.adapters.script_safety import program_reason, storage_reason
+
     try:
-        with warnings.catch_warnings():  # torch asks authors of files to move on; readers can do nothing about it
-            warnings.filterwarnings("ignore", "`torch.jit.load` is", FutureWarning)
-            return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch
+        reason = None if trust else storage_reason(path)
+        if reason is None:
+            with warnings.catch_warnings():  # torch asks authors of files to move on; readers can do nothing about it
+                warnings.filterwarnings("ignore", "`torch.jit.load` is", FutureWarning)
+                script = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch
+            reason = None if trust else program_reason(script)
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"model {str(path)!r} cannot be read as TorchScript: {_line(error):.300}") from error
+    if reason is not None:
+        raise InputError(f"model {str(path)!r}: {reason}; if you know where the file comes from, give --trust")
+    return script
 
 
 def _weights_only(path: Path) -> Any:

@@ -169,17 +169,3 @@ def test_a_fixed_input_that_differs_from_the_yaml_is_named(tmp_path):
     (tmp_path / "model.yaml").write_text(text)
     with pytest.raises(InputError, match=r"its input is \[64, 96\]"):
         load_model(path, device="cpu")
-
-
-def test_a_program_that_writes_files_needs_trust(tmp_path):
-    class Writes(nn.Module):
-        def forward(self, x):
-            torch.save(x, "/tmp/never-written")
-            return x
-
-    path = tmp_path / "net.ts"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(Writes()).save(str(path))
-    with pytest.raises(InputError, match="--trust"):
-        load_model(path, device="cpu")
