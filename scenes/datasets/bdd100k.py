@@ -38,7 +38,7 @@ from scenes.datasets.base import (
     write_picture,
 )
 from scenes.datasets.jsonindex import JsonFile, read_elements
-from scenes.datasets.objects import Box, Objects
+from scenes.datasets.objects import Box, Objects, has_own_mask
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import Mask, checked_box, mask_box, mask_rle, polygons_mask, rle_mask
 from scenes.errors import InputError
@@ -424,6 +424,6 @@ def _label(sample: Sample, row: int, class_names: Sequence[str]) -> dict[str, An
         "attributes": attributes,
         "box2d": {"x1": x1, "y1": y1, "x2": x2 - 1, "y2": y2 - 1},
     }
-    if annotations.masks is not None:
+    if annotations.masks is not None and has_own_mask(annotations, row):
         label["rle"] = mask_rle(annotations.masks[row])
     return label

@@ -33,7 +33,7 @@ from scenes.datasets.base import (
     write_picture,
 )
 from scenes.datasets.coco_index import CocoFile, label_files, looks_like_coco
-from scenes.datasets.objects import Box, Objects
+from scenes.datasets.objects import Box, Objects, has_own_mask
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import Mask, checked_box, mask_box, mask_rle, polygons_mask, rle_mask
 from scenes.errors import InputError
@@ -314,7 +314,7 @@ def _object_entry(
         "iscrowd": int(annotations.ignore[row]),
         "instance_id": int(annotations.instance_ids[row]),
     }
-    if annotations.masks is not None:
+    if annotations.masks is not None and has_own_mask(annotations, row):
         entry["segmentation"] = mask_rle(annotations.masks[row])
         entry["area"] = int(annotations.masks[row].sum())
     if annotations.attributes[row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from scenes.images import Orientation
 from scenes.sample import Annotations
 
 Box = tuple[float, float, float, float]  # xyxy pixels
+MASK_FROM_BOX = "mask_from_box"  # attribute of an object that has a box but no mask in a data set with masks
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Objects:
         """Return the annotations of the upright picture.
 
         stored:     boxes and masks were made for the stored picture and turn with it
-        with_masks: the data set has masks: (N, H, W) even where N = 0; an object without one gets an empty mask
+        with_masks: the data set has masks: (N, H, W) even where N = 0; an object without one, or with one too small to hold a
+                    pixel, gets the pixels of its box and the attribute `mask_from_box`
         """
         boxes = _rows(self.boxes, 4)
         amodal = None
@@ -72,6 +75,12 @@ class Objects:
         if stored:
             boxes = orientation.boxes(boxes)
             amodal = None if amodal is None else orientation.boxes(amodal)
+        attributes = list(self.attributes)
+        if masks is not None:
+            for row in _without_pixels(masks):
+                masks[row] = box_mask(boxes[row], masks.shape[1:])
+                if masks[row].any():
+                    attributes[row] = {**attributes[row], MASK_FROM_BOX: True}
         return Annotations(
             boxes=boxes,
             labels=np.array(self.labels, np.int64),
@@ -82,7 +91,7 @@ class Objects:
             visibility=self._optional(self.visibility, 1.0, np.float32),
             boxes_3d=self._boxes_3d(),
             track_ids=self._optional(self.track_ids, -1, np.int64),
-            attributes=tuple(self.attributes),
+            attributes=tuple(attributes),
             **image_level,
         )
 
@@ -109,6 +118,28 @@ class Objects:
         if all(value is None for value in values):
             return None
         return np.array([default if value is None else value for value in values], dtype)
+
+
+def box_mask(box: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return (H, W) the pixels that a box xyxy touches; none where it is empty or out of the frame."""
+    mask = np.zeros(shape, np.bool_)
+    x1, y1, x2, y2 = box.tolist()
+    if x2 > x1 and y2 > y1 and x2 > 0 and y2 > 0 and math.isfinite(x1 + y1 + x2 + y2):
+        mask[max(0, math.floor(y1)) : math.ceil(y2), max(0, math.floor(x1)) : math.ceil(x2)] = True
+    return mask
+
+
+def has_own_mask(annotations: Annotations, row: int) -> bool:
+    """Tell whether an object has a mask that says more than its box, so that a writer should write it."""
+    if annotations.masks is None:
+        return False
+    mask = annotations.masks[row]
+    made_up = bool(annotations.attributes[row].get(MASK_FROM_BOX))
+    return not (made_up and np.array_equal(mask, box_mask(annotations.boxes[row], mask.shape)))
+
+
+def _without_pixels(masks: NDArray[np.bool_]) -> list[int]:
+    return [row for row, mask in enumerate(masks) if not mask.any()]
 
 
 def _rows(values: list[Any], columns: int) -> NDArray[np.float32]:

@@ -36,7 +36,7 @@ from scenes.datasets.base import (
     new_folder,
     write_picture,
 )
-from scenes.datasets.objects import Objects
+from scenes.datasets.objects import Objects, has_own_mask
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import mask_polygon, polygons_mask
 from scenes.errors import InputError
@@ -310,7 +310,7 @@ def _line(sample: Sample, row: int) -> str:
     if annotations.ignore[row]:
         return ""
     scale = np.array([sample.width, sample.height], np.float64)
-    if annotations.masks is not None:
+    if annotations.masks is not None and has_own_mask(annotations, row):
         points = np.array(mask_polygon(annotations.masks[row])).reshape(-1, 2) / scale
         values = points.reshape(-1).tolist()
     else:

@@ -16,6 +16,7 @@ from scenes import InputError
 from scenes.datasets import open_dataset, recognise, write_dataset
 from scenes.datasets.coco import CocoDataset
 from scenes.images import write_png
+from synth.audit import audit
 
 pytestmark = pytest.mark.core
 TRIANGLE = [[1.5, 1.5, 7.5, 2.5, 3.0, 6.0]]
@@ -241,3 +242,24 @@ def test_the_index_does_not_grow_with_the_annotations(tmp_path: Path) -> None:
     assert index._starts.itemsize * len(index._starts) + index._ends.itemsize * len(index._ends) == 8000
     assert not index._owners
     assert len(dataset["a"].annotations) == 500
+
+
+def test_an_object_without_a_mask_among_others_keeps_its_box_and_stays_valid(tmp_path: Path) -> None:
+    """`segmentation: []`, none at all, and a polygon below a pixel: the mask is unknown, the object is there."""
+    tiny = _annotation(4, bbox=[6.2, 6.2, 0.2, 0.2], segmentation=[[6.2, 6.2, 6.4, 6.2, 6.4, 6.4]])
+    without = [_annotation(2, bbox=[0.5, 1, 3, 4], segmentation=[]), _annotation(3, bbox=[4, 2, 2.5, 3]), tiny]
+    empty = _annotation(5, bbox=[0, 0, 0, 0], segmentation={"size": [8, 10], "counts": [80]})
+    make(tmp_path / "in", [_annotation(1, segmentation=TRIANGLE), *without, empty])
+    sample = open_dataset(tmp_path / "in")["a"]
+    notes = sample.annotations
+    assert notes.masks is not None
+    assert [int(mask.sum()) for mask in notes.masks[1:]] == [16, 9, 1, 0]
+    assert [dict(a) for a in notes.attributes] == [{}, *[{"mask_from_box": True}] * 3, {}]
+    assert [v.kind for v in audit(sample, sample)] == [*["kept"] * 4, "invalid"]
+    out = write_dataset([sample], tmp_path / "out", format="coco", class_names=("dog", "car"))
+    again = json.loads((out / "instances.json").read_text())["annotations"]
+    assert ["segmentation" in entry for entry in again] == [True, False, False, False, True]
+    back = open_dataset(out)["a"].annotations
+    np.testing.assert_array_equal(back.boxes, notes.boxes)
+    np.testing.assert_array_equal(back.masks, notes.masks)
+    assert back.attributes == notes.attributes
