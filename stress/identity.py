@@ -22,9 +22,7 @@ def model_files(spec: str, model_yaml: str | Path | None) -> dict[str, str]:
     explained = Path(model_yaml) if model_yaml else None
     if prefix == "zoo":
         found = _hashes([Path(__file__).parent / "zoo" / "weights" / f"{rest}.safetensors"])
-    elif prefix in ("hf", "torchvision", "timm"):
-        found = named_files(spec)
-    elif looks_like_attribute(spec):
+    elif prefix in ("hf", "torchvision", "timm") or looks_like_attribute(spec):
         found = named_files(spec)
     else:
         path = Path(spec)

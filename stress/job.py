@@ -123,7 +123,8 @@ def job_of(
 ) -> tuple[Job, Dataset]:
     """Return a run as plain values, and its data set opened; arguments as in `run`. Nothing is written."""
     if depth is not None:
-        depth_source(depth)  # a source that cannot be had is told before anything is opened
+        allowed = bool((model_options or {}).get("allow_download"))
+        depth_source(depth, allow_download=allowed)  # one that cannot be had is told before anything is opened
     source = _data_source(dataset, {"format": format, "split": split})
     text = isinstance(model, str | Path)
     options = dict(model_options or {})

@@ -32,12 +32,12 @@ def reproduce(
         if named is None:
             raise InputError(f"run {str(run_dir)!r} was given an opened data set: give it as dataset=...")
         dataset = open_dataset(named, **identity["dataset"]["options"])
+    shift = Plan.make(identity["plan"]).create_shifts()[entry["shift"]]
     depth = None
-    if identity["depth"] is not None:
+    if identity["depth"] is not None and "depth" in shift.needs:
         from synth.depth import depth_source
 
         depth = depth_source(identity["depth"])
-    shift = Plan.make(identity["plan"]).create_shifts()[entry["shift"]]
     again = replay(dataset[entry["sample_id"]], shift, entry["params"], depth=depth)
     path = Path(out) if out is not None else Path(f"{failure}.png")
     write_picture(path, again.sample.image)

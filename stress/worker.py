@@ -15,6 +15,7 @@ from scenes.sample import Dataset, Predictions, Sample
 from stress.adapters.checked import CheckedModel
 from stress.cells import CellSummary, CellTask, Skip, skips_of, summarise
 from stress.class_map import ClassMap
+from stress.devices import resolve
 from stress.evidence import CandidatesTask, EvidenceTask, find_candidates, make_evidence
 from stress.execute import Unit
 from stress.failures import Failure
@@ -112,7 +113,9 @@ class Worker:
             return None
         from synth.depth import depth_source
 
-        return depth_source(self.job.depth)
+        allowed = bool(self.job.model.options.get("allow_download"))
+        device = resolve(self.job.model.device) if self.job.depth.startswith("hf:") else "cpu"
+        return depth_source(self.job.depth, device, allow_download=allowed)
 
     def warm(self, _: int = 0) -> None:
         """Open data and model, so that several workers do it at the same time."""
@@ -178,7 +181,7 @@ class Worker:
             try:
                 with self._timed("shift"):
                     variant = self.variant(read.index, read.sample, cell)
-            except (InputError, ValueError) as error:
+            except InputError as error:
                 self._skip(row, "shift", f"{cell.label}: {_one_line(error)}", error)
                 continue
             except Exception as error:
@@ -207,9 +210,10 @@ class Worker:
         shift = self.shifts[cell.shift]
         needs = frozenset(shift.needs) & {"depth", "camera"}
         if (index, needs) not in self._completed:
-            self._completed[index, needs] = complete(sample, shift, depth=self.depth)
-        whole, completed = self._completed[index, needs]
-        made = shifted(whole, shift, cell.severity, seed=self.job.plan.seed, depth=self.depth)
+            depth = self.depth if "depth" in needs else None  # loaded when first needed
+            self._completed[index, needs] = complete(sample, shift, depth=depth)
+        whole, completed = self._completed[index, needs]  # has its depth now, so that no source is asked again
+        made = shifted(whole, shift, cell.severity, seed=self.job.plan.seed)
         return Shifted(
             sample=made.sample, params=made.params, verdicts=made.verdicts, completed={**completed, **made.completed}
         )

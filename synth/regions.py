@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
 
 Mask = NDArray[np.bool_]
@@ -105,7 +106,7 @@ def pick(sample: Sample, keys: Sequence[int]) -> list[Region]:
     known = {region.key: region for region in regions(sample)}
     missing = [key for key in keys if key not in known]
     if missing:
-        raise ValueError(f"params: objects {missing} are not in sample {sample.sample_id!r}; it has {sorted(known)}")
+        raise InputError(f"params: objects {missing} are not in sample {sample.sample_id!r}; it has {sorted(known)}")
     return [known[key] for key in keys]
 
 

@@ -173,3 +173,13 @@ class FailsOnce(_Plain):
         if sample.sample_id.endswith("0004"):
             raise InputError(f"{self.name} found no paint in {sample.sample_id}")
         return sample
+
+
+@dataclass(frozen=True)
+class Mistaken(_Plain):
+    name, family = "sensor/mistaken", "sensor"
+
+    def apply(self, sample, params):
+        if sample.sample_id.endswith("0004"):
+            raise ValueError("operands could not be broadcast together")
+        return sample

@@ -266,6 +266,29 @@ def test_a_shift_that_fails_on_many_samples_is_left_out_and_on_few_only_those(tm
     assert "paint" in summary["skipped"][0]["reason"]
 
 
+def test_a_mistake_in_the_code_of_a_shift_stops_the_run(tmp_path):
+    with pytest.raises(InputError, match=r"sensor/mistaken@1 failed on sample 'ok/0004': ValueError: operands"):
+        go(tmp_path / "run", plan={**PLAN, "shifts": [f"{FAKES}:Mistaken"]})
+
+
+@pytest.mark.parametrize(("shifts", "times"), [("motion_blur", 0), ("motion_blur,fog", 1)])
+def test_a_depth_source_is_loaded_where_it_is_needed_with_the_options_of_the_run(tmp_path, monkeypatch, shifts, times):
+    import synth.depth
+
+    asked, real = [], synth.depth.depth_source
+
+    def noted(spec, device="cpu", *, allow_download=False):
+        asked.append((spec, device, allow_download))
+        return real("prior")
+
+    monkeypatch.setattr(synth.depth, "depth_source", noted)
+    monkeypatch.setattr("stress.job.depth_source", lambda *_, **__: None)
+    monkeypatch.setattr("stress.worker.resolve", lambda device: f"the device of {device}")
+    options = {"depth": "hf:some/depth", "device": "cpu", "model_options": {"allow_download": True}}
+    go(tmp_path / "run", plan={**PLAN, "shifts": shifts, "severities": [1]}, **options)
+    assert asked == [("hf:some/depth", "the device of cpu", True)] * times
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
