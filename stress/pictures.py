@@ -44,7 +44,7 @@ def map_picture(cam: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     return np.rint(np.clip(cam / scale, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def error_picture(image: Image, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> Image:
+def error_picture(image: Image, truth: NDArray[np.int32], predicted: NDArray[np.int32]) -> Image:
     """Return the picture with wrong pixels vermilion, right ones blue, and what is not evaluated in grey."""
     grey = np.repeat(image.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2) * 0.6
     counted = truth != IGNORED

@@ -20,7 +20,8 @@ from stress.statistics import Weights, mean_of, ratio
 from synth.audit import Verdict
 
 OTHER = "other"  # what the model alone knows
-IGNORED = 255
+IGNORED = -1  # evaluated class of a pixel that does not count
+UNLABELLED = 255  # the same in a data set's label map of uint8
 
 
 class SegmentationScorer:
@@ -39,21 +40,21 @@ class SegmentationScorer:
         self._from_dataset = _table(classes.from_dataset, IGNORED)
         self._from_model = _table(classes.from_model, self.n)
 
-    def truth(self, sample: Sample) -> NDArray[np.uint8]:
-        """Return (H, W) evaluated class, 255 = ignored."""
+    def truth(self, sample: Sample) -> NDArray[np.int32]:
+        """Return (H, W) evaluated class, -1 = ignored."""
         labels = sample.annotations.segmentation
         if labels is None:
             raise InputError(f"sample {sample.sample_id!r} has no segmentation to score a segmenter with")
-        ignored = (labels == IGNORED) if labels.dtype == np.uint8 else (labels < 0)
+        ignored = (labels == UNLABELLED) if labels.dtype == np.uint8 else (labels < 0)
         beyond = int(labels[~ignored].max(initial=0))
         if beyond >= len(self.classes.from_dataset):
             wanted = f"class indices 0 to {len(self.classes.from_dataset) - 1} or ignore"
             raise InputError(f"sample {sample.sample_id!r}: segmentation: expected {wanted}, got {beyond}")
         if labels.dtype == np.uint8:
             return self._from_dataset[labels]
-        return np.where(ignored, IGNORED, self._from_dataset[np.maximum(labels, 0)]).astype(np.uint8)
+        return np.where(ignored, IGNORED, self._from_dataset[np.maximum(labels, 0)]).astype(np.int32)
 
-    def predicted(self, prediction: Predictions) -> NDArray[np.uint8]:
+    def predicted(self, prediction: Predictions) -> NDArray[np.int32]:
         """Return (H, W) evaluated class, E = a class that only the model knows."""
         assert prediction.segmentation is not None  # CheckedModel sees to it
         return self._from_model[prediction.segmentation]
@@ -80,12 +81,12 @@ class SegmentationScorer:
         return CellScores(figures=figures, confusion=confusion)
 
 
-def confusion_counts(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
-    """Return (n, n + 1) pixels by true class and prediction, n = other; truth 255 is ignored.
+def confusion_counts(truth: NDArray[np.int32], predicted: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    """Return (n, n + 1) pixels by true class and prediction, n = other; truth -1 is ignored.
 
     One bincount of joint codes: torchmetrics' confusion matrix of the same pixels (tested), at a tenth of its time.
     """
-    codes = truth.astype(np.uint16) * np.uint16(n + 1) + predicted
+    codes = truth * np.int32(n + 1) + predicted  # n below 46 000
     counts = np.bincount(codes[truth != IGNORED], minlength=n * (n + 1))
     matrix: NDArray[np.int64] = counts.reshape(n, n + 1)
     return matrix
@@ -114,8 +115,8 @@ def _summary(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _table(mapping: NDArray[np.int64], otherwise: int) -> NDArray[np.uint8]:
+def _table(mapping: NDArray[np.int64], otherwise: int) -> NDArray[np.int32]:
     """Return (256 or more,) the evaluated class of every label, `otherwise` where there is none."""
-    table = np.full(max(256, len(mapping)), otherwise, np.uint8)
+    table = np.full(max(256, len(mapping)), otherwise, np.int32)
     table[: len(mapping)] = np.where(mapping < 0, otherwise, mapping)
     return table

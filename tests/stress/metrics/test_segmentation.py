@@ -72,7 +72,8 @@ def test_counts_equal_the_confusion_matrix_of_torchmetrics():
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     sample, said = next(iter(pictures(7)))
-    ours = confusion_counts(sample.annotations.segmentation, said.segmentation.astype(np.uint8), 4)
+    mine = np.where(sample.annotations.segmentation == 255, -1, sample.annotations.segmentation).astype(np.int32)
+    ours = confusion_counts(mine, said.segmentation.astype(np.int32), 4)
     truth = torch.tensor(sample.annotations.segmentation.astype(np.int64))
     theirs = multiclass_confusion_matrix(torch.tensor(said.segmentation), truth, num_classes=4, ignore_index=255)
     assert (ours[:, :4] == theirs.numpy()).all()
@@ -105,3 +106,17 @@ def test_a_label_beyond_the_class_list_is_a_clear_error():
     sample = Sample(sample_id="x/1", image=np.zeros((2, 2, 3), np.uint8), annotations=Annotations(segmentation=labels))
     with pytest.raises(InputError, match=r"'x/1'.*0 to 3.*got 9"):
         scorer.truth(sample)
+
+
+def test_more_classes_than_a_byte_holds():
+    names = [f"c{i}" for i in range(300)]
+    rng = np.random.default_rng(0)
+    truth = rng.integers(-1, 300, (40, 50)).astype(np.int16)
+    said = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, 300, truth.shape)).clip(0).astype(np.int64)
+    sample = Sample(sample_id="a", image=np.zeros((40, 50, 3), np.uint8), annotations=Annotations(segmentation=truth))
+    scored = SegmentationScorer(ClassMap.between(names, names), min_visibility=0.3).score(
+        sample, (), Predictions(segmentation=said)
+    )
+    wanted = np.zeros((300, 301), np.int64)
+    np.add.at(wanted, (truth[truth >= 0], said[truth >= 0]), 1)
+    np.testing.assert_array_equal(scored.payload["confusion"].reshape(300, 301), wanted)
