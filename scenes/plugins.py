@@ -1,11 +1,13 @@
 """Load `module:attr` and `file.py:attr`, the doors for parts that are not ours.
 
 The folder of a named file is appended to `sys.path`, never put first, so that a file called `synth.py` or `cli.py`
-cannot take the place of a core package.
+cannot take the place of a core package. The file itself becomes a module of a private name, so that one called
+`timm.py` is not what others get who import timm.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import re
@@ -16,6 +18,7 @@ from typing import Any
 
 from scenes.errors import InputError, did_you_mean
 
+PRIVATE = "roadproof_plugin_"  # what the module names of named files begin with
 CORE = ("scenes", "synth", "stress", "reports", "cli")
 _FILE = re.compile(r"^(?P<file>.+\.py):(?P<attr>[A-Za-z_][\w.]*)$")
 _MODULE = re.compile(r"^(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<attr>[A-Za-z_][\w.]*)$")
@@ -45,7 +48,7 @@ def load_attribute(text: str, *, what: str) -> Any:
     for part in match["attr"].split("."):
         if not hasattr(value, part):
             near = did_you_mean(part, [name for name in dir(value) if not name.startswith("_")])
-            raise InputError(f"{what} {text!r}: {module.__name__} has no attribute {part!r}{near}")
+            raise InputError(f"{what} {text!r}: {text.rpartition(':')[0]} has no attribute {part!r}{near}")
         value = getattr(value, part)
     return value
 
@@ -58,12 +61,11 @@ def _load_file(path: Path, *, what: str) -> ModuleType:
         core = importlib.util.find_spec(path.stem)
         there = core.origin if core else "roadproof"
         raise InputError(f"{what}: {path} has the name of roadproof's own {there}; rename the file")
-    name = f"{path.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
-        return loaded
-    if loaded is not None:
-        name = f"roadproof_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    name = _private_name(path)
+    for known in (name, path.stem):  # a file that was imported by its own name is not run a second time
+        loaded = sys.modules.get(known)
+        if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+            return loaded
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
@@ -77,3 +79,9 @@ def _load_file(path: Path, *, what: str) -> ModuleType:
         del sys.modules[name]
         raise InputError(f"{what}: {path} failed while it was imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def _private_name(path: Path) -> str:
+    """Return a module name for a file, the same in every process."""
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return f"{PRIVATE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"

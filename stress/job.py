@@ -12,6 +12,7 @@ from typing import Any
 
 from scenes.datasets import limited, open_dataset
 from scenes.errors import InputError
+from scenes.plugins import PRIVATE
 from scenes.sample import Dataset
 from stress.adapters.checked import CheckedModel
 from stress.class_map import read_mapping
@@ -77,10 +78,9 @@ class DataSource:
         if type(self.instance).__module__ == "__main__":
             return False
         try:
-            pickle.dumps(self.instance)
+            return PRIVATE.encode() not in pickle.dumps(self.instance)  # classes of a file that was named
         except Exception:  # pickle raises whatever the object's parts raise; any of it means no
             return False
-        return True
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -25,10 +26,16 @@ def register(cls: T) -> T:
     check_shift(cls)
     name: str = cls.name  # type: ignore[attr-defined]  # checked above; a TypeVar bound to type cannot say it
     known = _SHIFTS.get(name)
-    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+    if known is not None and _home(known) != _home(cls):
         raise InputError(f"shift {name!r}: {cls.__module__} offers it, but {known.__module__} already does; rename one")
     _SHIFTS[name] = cls
     return cls
+
+
+def _home(cls: type) -> tuple[str, str]:
+    """Return file and name of a class: a file may be imported under two names."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return file or cls.__module__, cls.__qualname__
 
 
 def check_shift(cls: type) -> None:
