@@ -48,7 +48,8 @@ class Unreachable(Exception):
 def forward_of(adapter: Any, task: Task, target: Target, size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     """Return a function from the module's input (1, C, h, w) to the target's score (1,), with gradient.
 
-    size: (H, W) of the picture. Raises `Unreachable` where the adapter offers no such path.
+    size: (H, W) of the picture; where it lies in the input, the adapter's `window` says. Raises `Unreachable` where the
+    adapter offers no such path.
     """
     if task == "detection":
         return _detection(adapter, target)
@@ -58,19 +59,32 @@ def forward_of(adapter: Any, task: Task, target: Target, size: tuple[int, int]) 
     labels = list(target.labels)
     if task == "classification":
         return lambda batch: logits(batch)[:, labels].amax(dim=1)
-    return lambda batch: _mean_inside(logits(batch)[:, labels].amax(dim=1), target.region)
+    window = getattr(adapter, "window", None)
+    share = window(*size) if window is not None else (0.0, 0.0, 1.0, 1.0)
+    region = np.ones(size, np.bool_) if target.region is None else target.region
+    return lambda batch: _mean_inside(logits(batch)[:, labels].amax(dim=1), region, share)
 
 
-def _mean_inside(plane: Tensor, region: NDArray[np.bool_] | None) -> Tensor:
-    """Return (1,): the mean of (1, h, w) inside a region (H, W) of another size."""
-    import torch
-    import torch.nn.functional as F
+def _mean_inside(
+    plane: Tensor, region: NDArray[np.bool_], window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+) -> Tensor:
+    """Return (1,): the mean of (1, h, w) inside a region (H, W) of the picture.
 
-    if region is None:
-        return plane.mean(dim=(1, 2))
-    weights = torch.from_numpy(region.astype(np.float32)).to(plane.device)[None, None]
-    weights = F.interpolate(weights, size=plane.shape[-2:], mode="area")[0]
+    window: x1, y1, x2, y2 of the picture inside the plane, as shares of it; what is around (letterbox bars) counts not.
+    """
+    rows = _shares(region.shape[0], plane.shape[-2], window[1], window[3])
+    columns = _shares(region.shape[1], plane.shape[-1], window[0], window[2])
+    placed = rows @ region.astype(np.float32) @ columns.T
+    weights = plane.new_tensor(placed)[None]
     return (plane * weights).sum(dim=(1, 2)) / weights.sum().clamp_min(1e-6)
+
+
+def _shares(n: int, cells: int, low: float, high: float) -> NDArray[np.float32]:
+    """Return (cells, n): how much of each cell of an axis from 0 to 1 the n pixels between `low` and `high` cover."""
+    edges = cells * np.linspace(low, high, n + 1)  # in cells
+    first = np.arange(cells)[:, None]
+    covered = np.minimum(edges[1:], first + 1) - np.maximum(edges[:-1], first)
+    return np.clip(covered, 0.0, None).astype(np.float32)
 
 
 def _detection(adapter: Any, target: Target) -> Callable[[Tensor], Tensor]:
