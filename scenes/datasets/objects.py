@@ -64,8 +64,8 @@ class Objects:
         """Return the annotations of the upright picture.
 
         stored:     boxes and masks were made for the stored picture and turn with it
-        with_masks: the data set has masks: (N, H, W) even where N = 0; an object without one, or with one too small to hold a
-                    pixel, gets the pixels of its box and the attribute `mask_from_box`
+        with_masks: the data set has masks: (N, H, W) even where N = 0; an object without one, or with one too small to
+                    hold a pixel, gets the pixels of its box and the attribute `mask_from_box`
         """
         boxes = _rows(self.boxes, 4)
         amodal = None

@@ -2,7 +2,8 @@
 
 With masks (or an instance map) the object is cut out, its place is filled from the background, and the deformed object
 is laid down again behind whatever is nearer; all labels follow, what was uncovered says nothing, and the object's 3D
-box is no longer known. With boxes only, the picture is bent smoothly in and around the box, and the box follows. Frames
+box is no longer known. With boxes only, the picture is bent smoothly in and around the box, and its box and those of
+its neighbours follow. Frames
 with a segmentation only bend it likewise around areas of things; a classification image is bent as a whole. A frame
 without any of these stays as it is.
 """
@@ -10,17 +11,17 @@ without any of these stays as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.sample import Sample
+from scenes.sample import Boxes, Sample
 from synth.canvas import Canvas, Window, grown
 from synth.radiometry import to_linear
 from synth.random import Rng
-from synth.regions import Region, pick, regions
+from synth.regions import Region, object_region, pick, regions, tight_box
 from synth.registry import register
 from synth.relabel import note
 from synth.shape.deform import KINDS, pulled, pushed
@@ -89,7 +90,10 @@ class WarpObjects:
         if all(region.exact and region.row >= 0 for region, _ in plan):
             return _cut_and_lay(sample, plan)
         for region, deformation in plan:
-            sample = _bend(sample, region, deformation)
+            there = region if region.row < 0 else object_region(sample, region.row)  # an earlier bend may have moved it
+            if there is not None:
+                again = Deformation.of(there, deformation.kind, deformation.amount, deformation.sign)
+                sample = _bend(sample, there, again)
         return sample
 
 
@@ -232,14 +236,51 @@ def _bend(sample: Sample, region: Region, deformation: Deformation) -> Sample:
     )
     old = sample.annotations
     result = warp_frame(replace(sample, annotations=replace(old, masks=None)), warp)
-    notes = result.annotations
-    boxes = old.boxes.copy()
+    window = (float(box[0] - margin), float(box[1] - margin), float(box[2] + margin), float(box[3] + margin))
+    boxes = clip_boxes(_carried(old.boxes, warp, window), (sample.width, sample.height))
+    amodal = None if old.boxes_amodal is None else _carried(old.boxes_amodal, warp, window)
     boxes_3d = None if old.boxes_3d is None else old.boxes_3d.copy()
+    if boxes_3d is not None:
+        boxes_3d[np.abs(boxes - old.boxes).max(axis=1) > 1.0] = np.nan
     if region.row >= 0:
-        moved = forward_boxes(old.boxes[region.row : region.row + 1], deformation.forward)
-        boxes[region.row] = clip_boxes(moved, (sample.width, sample.height))[0]
+        own = slice(region.row, region.row + 1)
+        boxes[own] = clip_boxes(forward_boxes(old.boxes[own], deformation.forward), (sample.width, sample.height))
+        if amodal is not None and old.boxes_amodal is not None:
+            amodal[own] = forward_boxes(old.boxes_amodal[own], deformation.forward)
         if boxes_3d is not None:
-            boxes_3d[region.row] = np.nan
-    notes = replace(old, boxes=boxes, boxes_3d=boxes_3d, segmentation=notes.segmentation)
+            boxes_3d[own] = np.nan
+    notes = replace(
+        old, boxes=boxes, boxes_amodal=amodal, boxes_3d=boxes_3d, segmentation=result.annotations.segmentation
+    )
     result = replace(result, annotations=notes, meta=sample.meta)
     return note(result, "edited", {region.key: _reason(deformation)} if region.row >= 0 else {})
+
+
+def _carried(boxes: Boxes, warp: Warp, window: tuple[float, float, float, float]) -> Boxes:
+    """Return boxes (N, 4) whose edges moved as far as the outline of the pixels that come from inside them.
+
+    window: x1 y1 x2 y2 px, outside of which the picture stays; a box that shows nowhere any more gets zeros.
+    """
+    out = boxes.copy()
+    height, width = warp.x.shape
+    for row, box in enumerate(boxes):
+        apart = (box[:2] >= window[2:]).any() or (box[2:] <= window[:2]).any()
+        if apart or (box[2:] <= box[:2]).any():
+            continue
+        hull = np.concatenate([np.minimum(box[:2], window[:2]), np.maximum(box[2:], window[2:])])
+        x1, y1 = np.maximum(np.floor(hull[:2]), 0).astype(int).tolist()
+        x2, y2 = np.minimum(np.ceil(hull[2:]), (width, height)).astype(int).tolist()
+        columns, rows = np.arange(x1, x2)[None, :] + 0.5, np.arange(y1, y2)[:, None] + 0.5
+        before = _within(columns, rows, box)
+        if not before.any():
+            continue
+        after = _within(warp.x[y1:y2, x1:x2], warp.y[y1:y2, x1:x2], box)
+        moved = np.subtract(tight_box(after, x1, y1), tight_box(before, x1, y1))
+        out[row] = box + moved.astype(np.float32) if after.any() else 0.0
+    return out
+
+
+def _within(x: NDArray[Any], y: NDArray[Any], box: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where points lie in a box, half-open."""
+    inside: NDArray[np.bool_] = (x >= box[0]) & (x < box[2]) & (y >= box[1]) & (y < box[3])
+    return inside

@@ -10,6 +10,7 @@ import pytest
 from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.pipeline import shifted
+from synth.regions import tight_box
 from synth.shape.deform import KINDS, pulled, pushed
 from synth.shape.warp import WarpObjects, WarpParams
 
@@ -63,3 +64,27 @@ def test_the_verdict_is_modified() -> None:
     kinds = {v.instance_id: v.kind for v in result.verdicts}
     assert result.params.targets
     assert all(kinds[key] == "modified" for key in result.params.targets)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_of_neighbours_follow_the_picture_that_is_bent_around_an_object(kind: str) -> None:
+    """Boxes only: the red object is deformed; green stands close by, blue overlaps it, white is far away."""
+    image = np.full((240, 400, 3), 90, np.uint8)
+    boxes = np.array([[120, 100, 200, 180], [180, 120, 236, 150], [150, 70, 180, 110], [340, 20, 370, 60]], np.float32)
+    colours = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 250]])
+    for (x1, y1, x2, y2), colour in zip(boxes.astype(int), colours, strict=True):
+        image[y1:y2, x1:x2] = colour
+    notes = Annotations(boxes=boxes, boxes_amodal=boxes, labels=np.arange(4), boxes_3d=np.ones((4, 10), np.float32))
+    sample = Sample(sample_id="close", image=image, annotations=notes)
+    after = WarpObjects().apply(sample, WarpParams(0.5, (1,), (kind,), (1,)))
+    farthest = 0.0
+    for row in (1, 2, 3):
+        there = np.abs(after.image.astype(int) - colours[row]).max(axis=2) < 80
+        seen = tight_box(there)
+        assert np.abs(after.annotations.boxes[row] - seen).max() <= 2, (row, seen, after.annotations.boxes[row])
+        assert np.array_equal(after.annotations.boxes_amodal[row], after.annotations.boxes[row])  # type: ignore[index]
+        farthest = max(farthest, float(np.abs(boxes[row] - seen).max()))
+    assert farthest >= 3  # else the test says nothing
+    assert np.array_equal(after.annotations.boxes[3], boxes[3])
+    assert np.isfinite(after.annotations.boxes_3d[3]).all()  # type: ignore[index]
+    assert np.abs(after.annotations.boxes_amodal[0] - after.annotations.boxes[0]).max() < 0.01  # type: ignore[index]
