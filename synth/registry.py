@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from scenes.errors import InputError, did_you_mean
-from scenes.plugins import load_attribute, looks_like_attribute
+from scenes.plugins import PRIVATE, load_attribute, looks_like_attribute
 from synth.shift import FAMILIES, SeverityTable, Shift
 
 T = TypeVar("T", bound=type)
@@ -27,7 +27,7 @@ def register(cls: T) -> T:
     name: str = cls.name  # type: ignore[attr-defined]  # checked above; a TypeVar bound to type cannot say it
     known = _SHIFTS.get(name)
     if known is not None and _home(known) != _home(cls):
-        raise InputError(f"shift {name!r}: {cls.__module__} offers it, but {known.__module__} already does; rename one")
+        raise InputError(f"shift {name!r}: {_where(cls)} offers it, but {_where(known)} already does; rename one")
     _SHIFTS[name] = cls
     return cls
 
@@ -36,6 +36,10 @@ def _home(cls: type) -> tuple[str, str]:
     """Return file and name of a class: a file may be imported under two names."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return file or cls.__module__, cls.__qualname__
+
+
+def _where(cls: type) -> str:
+    return _home(cls)[0] if cls.__module__.startswith(PRIVATE) else cls.__module__
 
 
 def check_shift(cls: type) -> None:

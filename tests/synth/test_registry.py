@@ -115,7 +115,7 @@ def test_entry_points_are_a_door_and_a_broken_one_is_named(monkeypatch: pytest.M
 def test_two_shifts_cannot_share_a_name(tmp_path: Path) -> None:
     path = _plugin(tmp_path, "weather/fog", "second_fog")
     path.write_text(path.read_text().replace('"sensor"', '"weather"'))
-    with pytest.raises(InputError, match=r"second_fog offers it, but synth\.weather\.fog already does"):
+    with pytest.raises(InputError, match=r"second_fog\.py offers it, but synth\.weather\.fog already does"):
         resolve(f"{path}:Dim")
     assert resolve("fog") is Fog
 
