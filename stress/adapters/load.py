@@ -174,7 +174,8 @@ def _module(module: Any, name: str, wish: _Wish, spec: ModelSpec | None) -> Any:
         return torchvision.adapt(module, name=name, class_names=classes, device=wish.device)
     task, classes = _told(module, name, wish)
     if task == "detection":
-        return DetectionModule(module, name=name, class_names=classes, device=wish.device)
+        classes, first = _labels(module, name, classes, spec)
+        return DetectionModule(module, name=name, class_names=classes, device=wish.device, first_label=first)
     return DenseModule(module, task=task, name=name, class_names=classes, device=wish.device)
 
 
@@ -187,6 +188,18 @@ def _told(value: Any, name: str, wish: _Wish, *, task: Task | None = None) -> tu
     if found_classes is None:
         raise InputError(f"model {name!r} does not say its classes: give classes= or an attribute `class_names`")
     return found_task, found_classes
+
+
+def _labels(module: Any, name: str, classes: Sequence[str], spec: ModelSpec | None) -> tuple[Sequence[str], int]:
+    """Return a detector's classes without background, and what it calls the first of them: 0, or 1 after background."""
+    from stress.adapters.torch_module import BACKGROUND, BACKGROUND_NAMES
+
+    told = spec.first_label if spec is not None and spec.first_label is not None else getattr(module, "first_label", 0)
+    if told not in (0, BACKGROUND):
+        raise InputError(f"model {name!r}: first_label: expected 0 or 1, got {told!r}")
+    if len(classes) > 1 and str(classes[0]).lower() in BACKGROUND_NAMES:
+        return classes[1:], BACKGROUND
+    return classes, int(told)
 
 
 def _is_module(value: Any) -> bool:

@@ -23,6 +23,7 @@ from stress.adapters.fit import Fit
 from stress.adapters.yaml_spec import InputSpec, ModelSpec
 
 BACKGROUND = 1  # torchvision's detectors count classes from 1, 0 is background
+BACKGROUND_NAMES = ("__background__", "background")  # as the first of class_names, it is no class
 
 
 class TorchModel:
@@ -124,18 +125,33 @@ class DetectionModule(TorchModel):
         return [self._answer(answer) for answer in answers]
 
     def _answer(self, answer: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Torchvision's keys to ours; classes that have no name (background) are left out."""
+        """Torchvision's keys to ours; background, where it has a label of its own, is left out."""
         missing = [key for key in ("boxes", "labels", "scores") if key not in answer]
         if missing:
             raise InputError(f"model {self.name!r}: expected boxes, labels and scores, got {', '.join(answer)}")
         labels = answer["labels"] - self.first_label
-        known = (labels >= 0) & (labels < len(self.class_names))
+        known = self._known(labels)
         boxes = answer["boxes"][known]
         boxes = torch.cat([boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2])], 1)
         found: dict[str, Any] = {"boxes": boxes, "labels": labels[known], "scores": answer["scores"][known]}
         if "masks" in answer:  # (N, 1, H, W) chance of each pixel
             found["masks"] = (answer["masks"][known][:, 0] > 0.5).cpu().numpy()
         return found
+
+    def _known(self, labels: Tensor) -> Tensor:
+        """Return (N,) bool: not background. Labels count from 0 here; others than the classes' are an error."""
+        n, first = len(self.class_names), self.first_label
+        wrong = labels[(labels < -first) | (labels >= n)]
+        if len(wrong):
+            hint = (
+                "; if 0 is background and classes count from 1, as torchvision's do, give the module first_label = 1 "
+                f"or begin class_names with {BACKGROUND_NAMES[0]!r}"
+            )
+            raise InputError(
+                f"model {self.name!r}: labels: expected {first} to {first + n - 1} for its {n} classes, "
+                f"got {int(wrong[0]) + first}{hint if not first else ''}"
+            )
+        return labels >= 0
 
 
 class DecodedModule(TorchModel):

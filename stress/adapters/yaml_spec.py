@@ -48,6 +48,7 @@ class ModelSpec(_Frozen):
     box_units: Literal["pixels", "relative"] | None = None  # of the outputs; else pixels (yolo, ssd), relative (detr)
     score: Literal["softmax", "sigmoid", "none"] | None = None  # on raw class outputs; else as the decoding has it
     objectness: bool | None = None  # yolo: a fifth number per box; else read off the shape
+    first_label: Literal[0, 1] | None = None  # detection without decoding: the label of the first class
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.6
 
     @model_validator(mode="after")
@@ -55,6 +56,8 @@ class ModelSpec(_Frozen):
         if self.decoding is not None and (self.decoding == "logits") == (self.task == "detection"):
             wanted = "yolo, detr or ssd" if self.task == "detection" else "logits"
             raise ValueError(f"decoding: expected {wanted} for {self.task}, got {self.decoding!r}")
+        if self.first_label is not None and (self.decoding is not None or self.task != "detection"):
+            raise ValueError("first_label: is for detectors that return labels; a decoding numbers its classes itself")
         return self
 
 

@@ -118,3 +118,53 @@ def test_a_module_needs_task_and_classes():
 def test_a_device_that_is_not_there_is_said(device):
     with pytest.raises(InputError, match="device"):
         load_model(nn.Identity(), task="segmentation", classes=["a"], device=device)
+
+
+class Counting(nn.Module):
+    """A detector that says the given labels, in torchvision's convention or not."""
+
+    task = "detection"
+
+    def __init__(self, labels, class_names, **members):
+        super().__init__()
+        self.labels, self.class_names = torch.tensor(labels), class_names
+        for name, value in members.items():
+            setattr(self, name, value)
+
+    def forward(self, pictures):
+        n = len(self.labels)
+        boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0]]).repeat(n, 1)
+        return [{"boxes": boxes, "labels": self.labels, "scores": torch.linspace(0.9, 0.5, n)} for _ in pictures]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Counting([1, 2, 3, 0], ("__background__", "car", "bus", "person")),
+        Counting([1, 2, 3, 0], ("car", "bus", "person"), first_label=1),
+        Counting([0, 1, 2], ("car", "bus", "person")),
+    ],
+)
+def test_labels_after_background_and_from_zero(module):
+    model = load_model(module, device="cpu")
+    assert list(model.class_names) == ["car", "bus", "person"]
+    assert model.predict([IMAGE])[0].labels.tolist() == [0, 1, 2]
+
+
+def test_the_first_label_is_read_from_the_yaml(tmp_path):
+    path = tmp_path / "model.yaml"
+    path.write_text("task: detection\nclasses: [car, bus]\nfirst_label: 1\n")
+    model = load_model(Counting([1, 2], None), model_yaml=path, device="cpu")
+    assert model.predict([IMAGE])[0].labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("labels", "first"), [([1, 2, 3], 0), ([-1], 0), ([4], 1)])
+def test_labels_that_are_no_class_are_an_error(labels, first):
+    model = load_model(Counting(labels, ("car", "bus", "person"), first_label=first), device="cpu")
+    with pytest.raises(InputError, match=rf"labels: expected {first} to {first + 2} .* got {labels[-1]}"):
+        model.predict([IMAGE])
+
+
+def test_a_wrong_first_label_is_named():
+    with pytest.raises(InputError, match="first_label: expected 0 or 1"):
+        load_model(Counting([0], ("car",), first_label=7), device="cpu")
