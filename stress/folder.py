@@ -15,7 +15,13 @@ from typing import Any
 from scenes.errors import InputError
 from stress.plan import SCHEMA, Cell
 
+try:
+    import fcntl
+except ImportError:  # no such locks on this platform
+    fcntl = None  # type: ignore[assignment]
+
 _TEMPORARY = ".tmp-"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"run folder {str(self.path)!r}: there is a file of that name")
         if not self.plan.exists():
-            if self.path.is_dir() and any(p for p in self.path.iterdir() if not p.name.startswith(_TEMPORARY)):
+            if self.path.is_dir() and any(not p.name.startswith((_TEMPORARY, _LOCK)) for p in self.path.iterdir()):
                 raise InputError(f"run folder {str(self.path)!r}: holds other files; name a new or empty folder")
             return False
         different = differences(read_json(self.plan), {"schema": SCHEMA, **identity})
@@ -72,6 +78,38 @@ class RunFolder:
         if not self.plan.exists():
             write_json(self.plan, {"schema": SCHEMA, **identity})
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and keep other processes from working in it; the lock ends with the process at the latest."""
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._take(descriptor)
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # while it is held, so that it is ours
+                    (self.path / _LOCK).unlink()
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        if fcntl is None:
+            return
+        taken = InputError(f"run folder {str(self.path)!r}: another process is working in this folder; wait for it")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise taken from None
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                return  # a file system without locks
+            raise
+        path = self.path / _LOCK
+        if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise taken  # it was let go and taken again in between
+
     def clear_temporary(self) -> None:
         """Remove what a stopped run left half-written."""
         for folder in (self.path, self.path / "parts", self.path / "predictions", self.evidence):
@@ -81,7 +119,7 @@ class RunFolder:
 
     def remove_unless_used(self) -> None:
         """Remove a folder that a run has begun, if no work of it is there: an early error leaves nothing behind."""
-        begun = {self.plan, self.path / "environment.json"}
+        begun = {self.plan, self.path / "environment.json", self.path / _LOCK}
         if any(p not in begun and not p.is_dir() for p in self.path.rglob("*")):
             return
         with suppress(OSError):  # what cannot be removed does no harm: the same command goes on there

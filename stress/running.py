@@ -104,29 +104,36 @@ def run(
     folder = RunFolder(job.out)
     job.plan.create_shifts()  # wrong options are told before anything is made
     there_before = folder.path.exists()
-    resumed = folder.check(identity)
+    folder.check(identity)
     if folder.results.exists():
-        results = read(folder.path)
-        n_skipped = len(results.summary["skipped"])
-        return RunResult(folder.path, results, resumed=True, n_skipped=n_skipped, already_done=True)
-    executor = _executor(job, workers)
-    try:
-        with reporting(progress) as report:
-            state = _Run(job, folder, executor, opened, report, resumed=resumed, command=command, started=started)
-            state.work(identity)
-    except KeyboardInterrupt as error:
-        executor.close(now=True)
-        folder.clear_temporary()
-        raise Interrupted(f"stopped; the same command resumes the run in {folder.path}") from error
-    except BaseException:
-        executor.close(now=True)
-        folder.clear_temporary()
-        if not there_before:
-            folder.remove_unless_used()
-        raise
-    executor.close()
+        return _already_done(folder)
+    with folder.locked():
+        resumed = folder.check(identity)  # again: another process may just have let go of it
+        if folder.results.exists():
+            return _already_done(folder)
+        executor = _executor(job, workers)
+        try:
+            with reporting(progress) as report:
+                state = _Run(job, folder, executor, opened, report, resumed=resumed, command=command, started=started)
+                state.work(identity)
+        except KeyboardInterrupt as error:
+            executor.close(now=True)
+            folder.clear_temporary()
+            raise Interrupted(f"stopped; the same command resumes the run in {folder.path}") from error
+        except BaseException:
+            executor.close(now=True)
+            folder.clear_temporary()
+            if not there_before:
+                folder.remove_unless_used()
+            raise
+        executor.close()
     results = read(folder.path)
     return RunResult(folder.path, results, resumed=resumed, n_skipped=len(results.summary["skipped"]))
+
+
+def _already_done(folder: RunFolder) -> RunResult:
+    results = read(folder.path)
+    return RunResult(folder.path, results, True, len(results.summary["skipped"]), already_done=True)
 
 
 class _Run:

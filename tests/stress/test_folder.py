@@ -49,3 +49,12 @@ def test_a_file_where_the_folder_should_be_is_an_error(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(InputError, match="file of that name"):
         RunFolder(tmp_path / "run").check({})
+
+
+def test_a_folder_is_one_process_at_a_time(tmp_path):
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with first.locked(), pytest.raises(InputError, match="another process is working in this folder"), second.locked():
+        pass
+    with second.locked():
+        assert not second.check({})  # the lock is no stranger's file
+    assert list(second.path.iterdir()) == []

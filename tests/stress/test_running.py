@@ -197,6 +197,22 @@ def test_killed_while_working_it_resumes_to_the_same(tmp_path):
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
+def test_a_second_run_in_the_folder_leaves_the_first_alone(tmp_path):
+    met = []
+
+    def meanwhile(stage, done, total):
+        if stage == "pictures" and done and not met:
+            half = tmp_path / "run" / "parts" / ".tmp-1-half"
+            half.write_bytes(b"half")
+            with pytest.raises(InputError, match="another process is working") as caught:
+                go(tmp_path / "run")
+            met.append((caught, half.exists()))
+
+    go(tmp_path / "run", progress=meanwhile)
+    assert met[0][1]
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_worker_processes_and_the_run_resumes(tmp_path):
     def stop(stage, done, total):
