@@ -247,6 +247,24 @@ class ShiftContract:
             _require(not disagreement(result), shift, poor, disagreement(result))
             _require(result.image.shape == poor.image.shape, shift, poor, "picture size changed")
 
+    def test_the_order_of_objects_does_not_matter(self) -> None:
+        """Boxes that overlap, without masks, in any order: a camera move or a lens judges each object the same."""
+        shift = self.shift()
+        if shift.changes != "geometry":
+            return
+        found = [_verdicts(crowded_sample(order), shift) for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2))]
+        same = all(one == found[0] for one in found)
+        _require(same, shift, crowded_sample(), f"verdicts hang on the order of objects: {found}")
+
+    def test_the_weakest_severity_leaves_overlapping_objects_valid(self) -> None:
+        """Objects well inside the frame are not taken for gone because another box lies over theirs."""
+        shift = self.shift()
+        if shift.changes == "content":
+            return
+        found = _verdicts(crowded_sample(), shift)
+        gone = [key for key, (kind, _) in found.items() if kind == "invalid"]
+        _require(not gone, shift, crowded_sample(), f"objects {gone} became invalid at severity 1: {found}")
+
     def test_hundreds_of_draws(self) -> None:
         """Random laws over many draws: valid, plain, untouched, and replayed."""
         shift = self.shift()
@@ -259,6 +277,31 @@ class ShiftContract:
             problem = disagreement(shift.apply(small, params), tolerance_px=self.box_tolerance_px)
             _require(not problem, shift, small, f"draw {number} at severity {severity:.2f}: {problem}")
         _require(digest(small) == before, shift, small, "draw or apply wrote to its input")
+
+
+def crowded_sample(order: Sequence[int] = (0, 1, 2, 3)) -> Sample:
+    """Return a street with boxes only that lie over one another; objects keep their ids in any order."""
+    boxes = np.array([[58, 40, 70, 62], [40, 22, 120, 66], [62, 30, 90, 60], [20, 12, 140, 78]], np.float32)
+    rows = list(order)
+    annotations = Annotations(
+        boxes=boxes[rows],
+        labels=np.zeros(len(rows), np.int64),
+        instance_ids=np.array(rows, np.int32) + 1,
+        ignore=np.array(rows) == len(boxes) - 1,  # a crowd
+    )
+    image = box_sample(160, 90, seed=3).image
+    return Sample(sample_id="crowded", image=image, annotations=annotations)
+
+
+def _verdicts(sample: Sample, shift: Shift[Any]) -> dict[int, tuple[str, float]]:
+    """Return kind and visible fraction of each object at severity 1; empty where the shift refuses the sample."""
+    try:
+        verdicts = shifted(sample, shift, 1, seed=SEED).verdicts
+    except InputError:
+        return {}
+    return {
+        v.instance_id: (v.kind, round(v.visible_fraction, 6)) for v in sorted(verdicts, key=lambda v: v.instance_id)
+    }
 
 
 def mean_distances(shift: Shift[Any], samples: Sequence[Sample], *, draws: int = 1) -> list[float]:

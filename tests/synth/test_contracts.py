@@ -134,6 +134,17 @@ class _Silent(Dim):
     needs: ClassVar[frozenset[Any]] = frozenset({"depth"})
 
 
+class _LastOnly(Dim):
+    """A geometry shift that takes every object but the last of the list for gone."""
+
+    changes: ClassVar[Any] = "geometry"
+
+    def apply(self, sample: Sample, params: DimParams) -> Sample:
+        boxes = np.zeros_like(sample.annotations.boxes)
+        boxes[-1:] = sample.annotations.boxes[-1:]
+        return replace(super().apply(sample, params), annotations=replace(sample.annotations, boxes=boxes))
+
+
 @pytest.mark.parametrize(
     ("broken", "law"),
     [
@@ -148,6 +159,8 @@ class _Silent(Dim):
         (_Relabels, "test_appearance_leaves_labels_alone"),
         (_Shrinks, "test_result_is_a_valid_sample"),
         (_Silent, "test_what_is_missing_is_named"),
+        (_LastOnly, "test_the_order_of_objects_does_not_matter"),
+        (_LastOnly, "test_the_weakest_severity_leaves_overlapping_objects_valid"),
     ],
 )
 def test_a_law_catches_who_breaks_it(broken: Callable[[], Any], law: str, monkeypatch: pytest.MonkeyPatch) -> None:
