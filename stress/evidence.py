@@ -274,6 +274,8 @@ class _Evidence:
             )
         except InputError as error:
             return None, str(error)
+        except Exception as error:  # of the model's own code under gradients: figures are worth more than a map
+            return None, f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
         if found is None:
             return None, None
         return {
