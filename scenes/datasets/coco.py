@@ -1,8 +1,9 @@
 """COCO instances JSON (Lin et al. 2014): boxes, polygons, run lengths, crowds.
 
 Boxes are x y width height in pixel-corner coordinates, so xyxy is half-open as it stands. `iscrowd` (and `ignore`)
-make an ignore region. Polygons and run lengths become masks through pycocotools. The recorded width and height of a
-picture say whether its labels belong to the stored or to the upright one (see scenes/images.py).
+make an ignore region. Polygons and run lengths become masks through pycocotools; among objects with masks one without
+gets the pixels of its box and the attribute `mask_from_box`, and is written without a mask again. The recorded width
+and height of a picture say whether its labels belong to the stored or to the upright one (see scenes/images.py).
 
 Written: `boxes, labels, ignore, masks, attributes` (further keys of annotations found while reading count as
 attributes), and under keys that other readers pass over `instance_id, track_id, visibility, bbox_amodal, bbox_3d`

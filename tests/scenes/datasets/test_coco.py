@@ -263,3 +263,15 @@ def test_an_object_without_a_mask_among_others_keeps_its_box_and_stays_valid(tmp
     np.testing.assert_array_equal(back.boxes, notes.boxes)
     np.testing.assert_array_equal(back.masks, notes.masks)
     assert back.attributes == notes.attributes
+
+
+@pytest.mark.parametrize("name", ["yolo", "bdd100k"])
+def test_other_formats_hold_objects_without_a_mask_too(tmp_path: Path, name: str) -> None:
+    annotations = [_annotation(1, segmentation=TRIANGLE), _annotation(2, bbox=[0.5, 1, 3, 4], segmentation=[])]
+    sample = open_dataset(make(tmp_path / "in", annotations))["a"]
+    out = write_dataset([sample], tmp_path / "out", format=name, class_names=("dog", "car"))
+    dataset = open_dataset(out)
+    back = dataset[dataset.sample_ids[0]].annotations
+    np.testing.assert_allclose(back.boxes[1], sample.annotations.boxes[1], atol=1e-5)  # not grown to whole pixels
+    np.testing.assert_array_equal(back.masks, sample.annotations.masks)
+    assert back.attributes[1]["mask_from_box"] is True
