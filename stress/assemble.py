@@ -14,7 +14,8 @@ from stress.folder import read_json
 from stress.job import Job
 from stress.metrics.robust import corruption_error
 from stress.plan import CLEAN, Cell
-from stress.results import SCHEMA, read
+from stress.reference import ALEXNET, errors_of
+from stress.results import SCHEMA
 from stress.summary import Figures, number
 from stress.worker import Described
 
@@ -73,7 +74,7 @@ def assemble(
         "shifts": figures.described_shifts(),
         "metrics": figures.known_metrics(),
         **figures.robustness(),
-        "mce": _mce(job, figures),
+        "mce": _mce(job, figures, described.model["task"]),
         "figures": figures.listed(),
         "curves": figures.curves(),
         "confusion": figures.confusion(),
@@ -85,25 +86,17 @@ def assemble(
     }
 
 
-def _mce(job: Job, figures: Figures) -> dict[str, Any] | None:
+def _mce(job: Job, figures: Figures, task: str) -> dict[str, Any] | None:
     """Return mCE against the plan's reference, None where it names none."""
     named, grid = job.plan.reference, figures.grid()
     if named is None or grid is None:
         return None
-    reference = None if named == "alexnet" else _errors_of(named, figures.headline)
+    reference = None
+    if named != ALEXNET:
+        reference = errors_of(named, list(figures.cells), task=task, metric=figures.headline)
     total, by_shift = corruption_error(grid, reference)
     per_shift = [{"shift": name, "ce": figures.figure(draws)} for name, draws in by_shift.items()]
     return {"reference": named, "figure": figures.figure(total), "per_shift": per_shift}
-
-
-def _errors_of(run_dir: str, metric: str) -> dict[Cell, float]:
-    """Return 1 - headline figure of each cell of another run."""
-    other = read(run_dir)
-    return {
-        Cell(f["shift"], float(f["severity"])): 1.0 - f["value"]
-        for f in other.summary["figures"]
-        if f["metric"] == metric and f["class_name"] is None and f["size"] is None and f["value"] is not None
-    }
 
 
 def _call(job: Job) -> str:

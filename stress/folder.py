@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -14,11 +15,6 @@ from typing import Any
 
 from scenes.errors import InputError
 from stress.plan import SCHEMA, Cell
-
-try:
-    import fcntl
-except ImportError:  # no such locks on this platform
-    fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY = ".tmp-"
 _LOCK = ".lock"
@@ -95,8 +91,10 @@ class RunFolder:
             os.close(descriptor)
 
     def _take(self, descriptor: int) -> None:
-        if fcntl is None:
-            return
+        if importlib.util.find_spec("fcntl") is None:
+            return  # a platform without such locks
+        import fcntl
+
         taken = InputError(f"run folder {str(self.path)!r}: another process is working in this folder; wait for it")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,10 +23,10 @@ from stress.execute import ByShard, Executor, InOrder, InProcess, Processes
 from stress.folder import RunFolder, identity_key, read_json, write_json
 from stress.job import Job, identity_of, job_of
 from stress.metrics import SCORERS
-from stress.metrics.robust import check_alexnet
 from stress.parts import is_whole
 from stress.plan import Cell, Plan
 from stress.progress import Report, reporting
+from stress.reference import ALEXNET, check_reference, read_reference
 from stress.results import Results, read
 from stress.summary import Figures, chosen_metrics, write_cells
 from stress.tables import read_cell, table_writer
@@ -103,6 +103,8 @@ def run(
     job = replace(job, key=identity_key(identity))
     folder = RunFolder(job.out)
     job.plan.create_shifts()  # wrong options are told before anything is made
+    if job.plan.reference not in (None, ALEXNET):
+        read_reference(job.plan.reference)
     there_before = folder.path.exists()
     folder.check(identity)
     if folder.results.exists():
@@ -165,8 +167,7 @@ class _Run:
         metrics = chosen_metrics(
             self.job.plan.metrics, SCORERS[described.model["task"]].metrics, described.model["task"]
         )
-        if self.job.plan.reference == "alexnet":
-            check_alexnet(cells, described.model["task"])
+        check_reference(self.job.plan.reference, cells, task=described.model["task"], metric=metrics[0].key)
         self.folder.begin(identity)  # data, model and plan are known to be good
         self._note_environment()
         self._make_parts(cells)

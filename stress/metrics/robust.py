@@ -84,20 +84,22 @@ class Grid:
 def corruption_error(grid: Grid, reference: Mapping[Cell, float] | None = None) -> tuple[Draws, dict[str, Draws]]:
     """Return mCE and CE of each shift: error summed over severities, divided by the reference's.
 
-    reference: error of each cell in another run; AlexNet's published constants where not given.
+    reference: error of each cell in another run, which has them all; AlexNet's published constants where not given.
     """
+    missing = [] if reference is None else [cell.label for cell in grid.draws if cell not in reference]
+    if missing:
+        raise InputError(f"mCE: the reference has no figure of {', '.join(missing)}")
     by_shift: dict[str, Draws] = {}
     for shift, severities in grid.severities.items():
         cells = [Cell(shift, s) for s in severities]
         if reference is None:
             below = ALEXNET_ERROR[shift] * len(cells)
         else:
-            cells = [cell for cell in cells if cell in reference]
             below = sum(reference[cell] for cell in cells)
-        if cells and below > 0:
+        if below > 0:
             by_shift[shift] = np.sum([1.0 - grid.draws[cell] for cell in cells], axis=0) / below
     if not by_shift:
-        raise InputError("mCE: the reference has no cell in common with this run, or makes no error in any")
+        raise InputError("mCE: the reference makes no error in any cell")
     return mean_of(list(by_shift.values())), by_shift
 
 

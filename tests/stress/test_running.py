@@ -392,6 +392,21 @@ def test_a_run_can_be_the_reference_of_another(tmp_path, finished):
     assert summary["mce"]["figure"]["value"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "model", "message"),
+    [
+        ({"severities": [1, 3]}, "Detector", r"no figure of weather/fog@3, sensor/motion_blur@3"),
+        ({"metrics": ["ap50"]}, "Detector", r"headline metric is 'map', this run's is 'ap50'"),
+        ({}, "Segmenter", r"model for detection, this one does segmentation"),
+        ({"reference": "nowhere"}, "Detector", r"reference: run 'nowhere': no such folder; give 'alexnet'"),
+    ],
+)
+def test_a_reference_that_does_not_fit_is_told_before_anything_is_made(tmp_path, finished, changes, model, message):
+    with pytest.raises(InputError, match=message):
+        go(tmp_path / "run", model=model, plan={**PLAN, "reference": str(finished), **changes})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_picture_of_the_gallery_is_made_again_bit_for_bit(tmp_path, finished):
     import cv2
 

@@ -70,6 +70,6 @@ def test_alexnet_constants_are_refused_for_any_other_grid():
         check_alexnet(whole, "detection")
 
 
-def test_a_reference_without_a_common_cell_is_an_error():
-    with pytest.raises(InputError, match="no cell in common"):
-        corruption_error(grid({("weather/fog", 1): 0.6}), {})
+def test_a_reference_that_lacks_a_cell_is_an_error():
+    with pytest.raises(InputError, match="no figure of weather/fog@3"):
+        corruption_error(grid({("weather/fog", 1): 0.6, ("weather/fog", 3): 0.4}), {Cell("weather/fog", 1.0): 0.4})
