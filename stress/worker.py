@@ -30,6 +30,7 @@ from synth.depth import DepthSource
 from synth.pipeline import Shifted, complete, params_as_mapping, shifted
 from synth.shift import Shift
 
+LOOKED_AT = 9  # samples, before a shift is left out because the data lacks what it needs
 STAGES = ("read", "shift", "predict", "score", "write")
 
 
@@ -282,12 +283,26 @@ class Worker:
         )
 
     def _left_out(self) -> dict[str, str]:
-        """Return the shifts that the first readable sample cannot have, and why; one that others lack is skipped."""
+        """Return the shifts that no sample can have of a few over the data set, and why.
+
+        One that only some samples lack is left to the rule for samples that a shift fails on.
+        """
         sample = self._first()
         if sample is None:
             return {}
-        lacking = {name: _lacks(sample, shift) for name, shift in self.shifts.items()}
-        return {name: reason for name, reason in lacking.items() if reason is not None}
+        lacking = {n: reason for n, shift in self.shifts.items() if (reason := _lacks(sample, shift)) is not None}
+        for index in self._spread():
+            if not lacking:
+                break
+            other = self._read(index).sample
+            if other is not None:
+                lacking = {n: r for n, r in lacking.items() if _lacks(other, self.shifts[n]) is not None}
+        return lacking
+
+    def _spread(self) -> list[int]:
+        """Return the indices of a few samples, evenly over the data set, without those that were read already."""
+        n = len(self.job.sample_ids)
+        return [i for i in sorted({k * (n - 1) // (LOOKED_AT - 1) for k in range(LOOKED_AT)}) if i not in self._peeked]
 
     def _first(self) -> Sample | None:
         """Return the first readable sample of the first shard, and keep what was read."""

@@ -6,7 +6,7 @@ The "models" see colour: objects are bright rectangles, one hue a class, and a d
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -183,3 +183,23 @@ class Mistaken(_Plain):
         if sample.sample_id.endswith("0004"):
             raise ValueError("operands could not be broadcast together")
         return sample
+
+
+@dataclass(frozen=True)
+class NeedsMasks(_Plain):
+    name, family = "texture/needs_masks", "texture"
+    needs = frozenset({"instances"})
+
+
+class Masked(Boxes):
+    """Boxes with an instance map, but for the samples of these numbers."""
+
+    def __init__(self, n: int = 12, *, without: tuple[int, ...] = ()) -> None:
+        super().__init__(n)
+        self.without = without
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        sample = super().__getitem__(sample_id)
+        if int(sample_id[-4:]) in self.without:
+            return sample
+        return replace(sample, instances=np.zeros((HEIGHT, WIDTH), np.int32))

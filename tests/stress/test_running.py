@@ -270,6 +270,15 @@ def test_a_shift_that_the_data_cannot_have_is_left_out_with_a_note(tmp_path):
     assert any("pose/needs_scene is left out: it needs a scene" in note for note in summary["notes"])
 
 
+@pytest.mark.parametrize(
+    ("without", "n_shifts", "n_samples"), [((0,), 2, 8), (tuple(range(6)), 1, 9), (tuple(range(9)), 1, 9)]
+)
+def test_a_first_sample_without_masks_does_not_speak_for_the_others(tmp_path, without, n_shifts, n_samples):
+    plan = {**PLAN, "shifts": ["fog", f"{FAKES}:NeedsMasks"], "severities": [1]}
+    summary = go(tmp_path / "run", data=fake("Masked")(9, without=without), plan=plan).results.summary
+    assert (len(summary["shifts"]), summary["dataset"]["n_samples"]) == (n_shifts, n_samples)
+
+
 def test_a_shift_that_fails_on_many_samples_is_left_out_and_on_few_only_those(tmp_path):
     plan = {**PLAN, "shifts": ["fog", f"{FAKES}:FailsOften"]}
     summary = go(tmp_path / "often", plan=plan).results.summary
