@@ -261,6 +261,7 @@ def test_an_object_without_a_mask_among_others_keeps_its_box_and_stays_valid(tmp
     assert ["segmentation" in entry for entry in again] == [True, False, False, False, True]
     back = open_dataset(out)["a"].annotations
     np.testing.assert_array_equal(back.boxes, notes.boxes)
+    assert back.masks is not None
     np.testing.assert_array_equal(back.masks, notes.masks)
     assert back.attributes == notes.attributes
 
@@ -273,5 +274,7 @@ def test_other_formats_hold_objects_without_a_mask_too(tmp_path: Path, name: str
     dataset = open_dataset(out)
     back = dataset[dataset.sample_ids[0]].annotations
     np.testing.assert_allclose(back.boxes[1], sample.annotations.boxes[1], atol=1e-5)  # not grown to whole pixels
+    assert back.masks is not None
+    assert sample.annotations.masks is not None
     np.testing.assert_array_equal(back.masks, sample.annotations.masks)
     assert back.attributes[1]["mask_from_box"] is True
