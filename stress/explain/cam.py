@@ -43,10 +43,40 @@ def guess_layers(module: nn.Module) -> list[str]:
 
     convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
     norms = [name for name, layer in module.named_modules() if isinstance(layer, nn.LayerNorm)]
+    convolutions = [(_activated(module, name), layer) for name, layer in convolutions]
     # A last convolution of 1x1 is most often the classifier itself: what feeds it comes first.
     spatial = [name for name, layer in convolutions if layer.kernel_size != (1, 1)]
     pointwise = [name for name, layer in convolutions if layer.kernel_size == (1, 1)]
     return [*spatial[:-4:-1], *norms[:-4:-1], *pointwise[:-4:-1]]
+
+
+def _activated(module: nn.Module, name: str) -> str:
+    """Return the layer after a convolution in its `nn.Sequential` that normalises or activates it last, else itself.
+
+    Positive parts are what the next layer sees; before them, products of gradient and value can cancel.
+    """
+    from torch import nn
+
+    parent, _, own = name.rpartition(".")
+    block = module.get_submodule(parent)
+    if not isinstance(block, nn.Sequential):
+        return name
+    names = [child for child, _ in block.named_children()]
+    last = own
+    for child in names[names.index(own) + 1 :]:
+        layer = block.get_submodule(child)
+        if any(True for _ in layer.children()) or not _keeps_the_layout(layer):
+            break
+        last = child
+    return f"{parent}.{last}" if parent else last
+
+
+def _keeps_the_layout(layer: nn.Module) -> bool:
+    """Tell whether a layer is a normalisation or an activation."""
+    from torch import nn
+
+    kinds = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm
+    return isinstance(layer, kinds) or type(layer).__module__ == "torch.nn.modules.activation"
 
 
 @contextmanager

@@ -76,7 +76,9 @@ def test_an_unknown_layer_is_named(net: Net) -> None:
 
 
 def test_the_layer_is_found_by_itself(net: Net) -> None:
-    assert guess_layers(net)[0] == "features.2"
+    assert guess_layers(net)[0] == "features.3"  # the activation behind the last convolution
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3))
+    assert guess_layers(block) == ["4", "2"]
     segmenter = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 5, 1))
     assert guess_layers(segmenter)[0] == "1"  # the 1x1 convolution is the classifier
     assert guess_layers(Patches()) == ["embed", "norm"]
@@ -203,6 +205,42 @@ def test_a_model_without_gradients_gets_masks_and_says_so() -> None:
     assert "no gradients" in got.note
     with pytest.raises(InputError, match="use method 'drise'"):
         explain(BlackBox(), image, image, target, target, method="gradcam", budget=MaskBudget(masks=20))
+
+
+class Cancelling(nn.Module):
+    """Two channels whose pooled gradients are zero, while places speak for the class and against it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 3, padding=1)
+        nn.init.constant_(self.conv.weight, 0.1)
+        nn.init.constant_(self.conv.bias, 0.0)  # type: ignore[arg-type]  # it has one
+
+    def forward(self, x: Tensor) -> Tensor:
+        plane = self.conv(x)
+        half = plane.shape[-1] // 2
+        score = plane[..., :half].mean(dim=(1, 2, 3)) - plane[..., half:].mean(dim=(1, 2, 3))
+        return torch.stack([score, -score], dim=1)
+
+
+def test_where_pooled_gradients_cancel_local_ones_are_shown() -> None:
+    class Adapter:
+        name, task, class_names = "cancelling", "classification", ("left", "right")
+        module = Cancelling()
+
+        def tensors(self, images: Any) -> Tensor:
+            return torch.from_numpy(np.stack(images).astype(np.float32) / 255).permute(0, 3, 1, 2)
+
+        def class_logits(self, batch: Tensor) -> Tensor:
+            return self.module(batch)
+
+    image = np.full((8, 8, 3), 200, np.uint8)
+    target = Target((0,), "left")
+    found = explain(Adapter(), image, image, target, target, budget=MaskBudget(masks=4))
+    assert found.method == "hirescam"
+    assert "By hirescam" in str(found.note)
+    assert found.cam_clean[:, :3].min() > 0
+    assert found.cam_clean[:, 5:].max() == 0
 
 
 def test_an_unknown_class_is_named() -> None:
