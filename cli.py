@@ -25,6 +25,12 @@ class Command(click.Group):
         except KeyboardInterrupt as stop:
             click.echo(f"\nStopped. {stop}".rstrip() if str(stop) else "\nStopped.", err=True)
             ctx.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+            import os
+            import sys
+
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
         except (ValueError, OSError) as error:
             from scenes.errors import InputError
 
@@ -107,7 +113,7 @@ def plan_options(command: F) -> F:
 
 
 def run_options(command: F) -> F:
-    """Add the options that say how the work is carried out; none of them changes a result."""
+    """Add the options that say how the work is carried out."""
     for decorate in (
         click.option("--no-report", is_flag=True, help="Do not write report.html."),
         click.option("--depth", metavar="SOURCE", help="Depth where the data has none: hf:NAME_OR_PATH, file.py:attr."),
@@ -225,6 +231,8 @@ def _stress(dataset: str, model: str, plan: Any, out: Path, *, dry_run: bool = F
         return
     command = shlex.join(["roadproof", *sys.argv[1:]])
     result = harness.run(dataset, model, plan, out, command=command, **arguments)
+    if result.already_done:
+        click.echo(f"done   {out} was finished already; nothing was run", err=True)
     _print_result(result)
     if not options["no_report"]:
         _report(out)
