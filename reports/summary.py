@@ -42,7 +42,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     | x\\|y | 1 |
     """
     rule = [":--", *["--:"] * (len(head) - 1)]
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(rule)}|"]
+    lines = [f"| {' | '.join(escape(cell) for cell in head)} |", f"|{'|'.join(rule)}|"]
     return "\n".join(lines + [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows])
 
 
@@ -111,14 +111,13 @@ def _ending(run: Run) -> list[str]:
     data = run.data
     dataset, skipped = data["dataset"], data.get("skipped") or []
     facts = [
-        f"data: {dataset['name']}, {words.counted(int(dataset.get('n_samples') or 0), 'frame')}",
+        escape(f"data: {dataset['name']}, {words.counted(int(dataset.get('n_samples') or 0), 'frame')}"),
         f"failures in the gallery of `report.html`: {len(data['gallery'])}",
     ]
     if skipped:
-        facts.append(f"skipped samples: {len(skipped)} (first: {skipped[0]['sample_id']}: {skipped[0]['reason']})")
-    facts += [str(note) for note in data.get("notes") or []]
-    lines = [f"- {escape(fact) if '`' not in fact else fact}" for fact in facts[:2]] + [
-        f"- {escape(f)}" for f in facts[2:]
-    ]
+        first = f"{skipped[0]['sample_id']}: {skipped[0]['reason']}"
+        facts.append(escape(f"skipped samples: {len(skipped)} (first: {first})"))
+    facts += [escape(note) for note in data.get("notes") or []]
+    lines = [f"- {fact}" for fact in facts]
     command = str(data["run"].get("command") or "").replace("\n", " ")
     return ["## Notes", "\n".join(lines), f"    {command}"] if command else ["## Notes", "\n".join(lines)]

@@ -51,6 +51,14 @@ def test_names_are_no_markup(builder: ModuleType, tmp_path: Path) -> None:
     assert "<script" not in body.replace("\\<", "")
 
 
+def test_a_backtick_in_a_name_opens_no_door(builder: ModuleType, tmp_path: Path) -> None:
+    path = builder.build(tmp_path / "run", failures=0)
+    data = json.loads((path / "results.json").read_text())
+    data["dataset"]["name"] = "a`b <img src=x>"
+    (path / "results.json").write_text(json.dumps(data))
+    assert "- data: a\\`b \\<img src=x\\>," in summary.render(read(path))
+
+
 def test_too_few_samples_is_said(builder: ModuleType, tmp_path: Path) -> None:
     text = summary.render(read(builder.build(tmp_path / "run", empty_figures=True, failures=0)))
     assert "too few" in text
