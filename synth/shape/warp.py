@@ -69,7 +69,8 @@ class WarpObjects:
             raise ValueError(f"kind: expected any, {', '.join(KINDS)}, got {self.kind!r}")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> WarpParams:
-        found = [r for r in regions(sample) if min(r.width, r.height) >= self.min_side_px][:_MOST]
+        everything = regions(sample)
+        found = [r for r in everything if min(r.width, r.height) >= self.min_side_px and _apart(r, everything)][:_MOST]
         drawn = [(rng.choice(KINDS), rng.choice((-1, 1))) for _ in found]
         return WarpParams(
             amount=self.table.at(severity) / 100,
@@ -132,6 +133,25 @@ class Deformation:
         u, v = pushed(self.kind, self.amount, u, v, aspect=self.aspect)
         moved: Points = np.stack([u, v], axis=1) * self.half + self.centre
         return moved
+
+
+def _apart(region: Region, others: list[Region]) -> bool:
+    """Tell whether an object can be cut out alone: its mask does not hold, or lie in, most of another's mask."""
+    if not region.exact:
+        return True
+    for other in others:
+        if other.key == region.key or not other.exact:
+            continue
+        x1, y1 = max(region.window[0], other.window[0]), max(region.window[1], other.window[1])
+        x2, y2 = min(region.window[2], other.window[2]), min(region.window[3], other.window[3])
+        if x2 <= x1 or y2 <= y1:
+            continue
+        mine, theirs = (
+            r.mask[y1 - r.window[1] : y2 - r.window[1], x1 - r.window[0] : x2 - r.window[0]] for r in (region, other)
+        )
+        if np.count_nonzero(mine & theirs) > 0.5 * min(region.pixels, other.pixels):
+            return False
+    return True
 
 
 def _nearness(sample: Sample, region: Region) -> float:

@@ -88,3 +88,16 @@ def test_boxes_of_neighbours_follow_the_picture_that_is_bent_around_an_object(ki
     assert np.array_equal(after.annotations.boxes[3], boxes[3])
     assert np.isfinite(after.annotations.boxes_3d[3]).all()  # type: ignore[index]
     assert np.abs(after.annotations.boxes_amodal[0] - after.annotations.boxes[0]).max() < 0.01  # type: ignore[index]
+
+
+def test_an_object_whose_mask_lies_in_another_mask_stays_with_it() -> None:
+    """A mask in a mask cannot be cut out without taking from the other: both stay as they are, and valid."""
+    boxes = np.array([[60, 40, 80, 90], [40, 20, 140, 110], [180, 30, 220, 80]], np.float32)
+    masks = np.zeros((3, 120, 240), np.bool_)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int), strict=True):
+        mask[y1:y2, x1:x2] = True
+    image = np.random.default_rng(1).integers(0, 256, (120, 240, 3), dtype=np.uint8)
+    notes = Annotations(boxes=boxes, labels=np.zeros(3, np.int64), masks=masks)
+    result = shifted(Sample(sample_id="in", image=image, annotations=notes), WarpObjects(), 1, seed=1)
+    assert result.params.targets == (3,)
+    assert "invalid" not in [v.kind for v in result.verdicts]
