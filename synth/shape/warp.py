@@ -2,10 +2,10 @@
 
 With masks (or an instance map) the object is cut out, its place is filled from the background, and the deformed object
 is laid down again behind whatever is nearer; all labels follow, what was uncovered says nothing, and the object's 3D
-box is no longer known. With boxes only, the picture is bent smoothly in and around the box, and its box and those of
-its neighbours follow. Frames
-with a segmentation only bend it likewise around areas of things; a classification image is bent as a whole. A frame
-without any of these stays as it is.
+box is no longer known. An object whose mask lies in another's, or holds another's, is left alone. With boxes only, the
+picture is bent smoothly in and around the box, and its box and those of its neighbours follow. Frames with a
+segmentation only bend it likewise around areas of things; a classification image is bent as a whole. A frame without
+any of these stays as it is.
 """
 
 from __future__ import annotations
