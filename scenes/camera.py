@@ -65,7 +65,8 @@ class Camera:
         """Take a K whose principal point counts from the centre of the first pixel."""
         shifted = np.array(K, np.float64)
         shifted[:2, 2] += 0.5
-        return cls(K=shifted, width=width, height=height, world_to_cam=np.eye(4) if world_to_cam is None else world_to_cam)
+        pose = np.eye(4) if world_to_cam is None else world_to_cam
+        return cls(K=shifted, width=width, height=height, world_to_cam=pose)
 
     @property
     def opencv_K(self) -> Matrix:

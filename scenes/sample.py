@@ -80,7 +80,8 @@ class Annotations:
         if len(np.unique(self.instance_ids)) != n or (self.instance_ids <= 0).any():
             raise ValueError(f"annotations.instance_ids: expected unique ids > 0, got {self.instance_ids.tolist()}")
         if len(self.attributes) != n:
-            raise ValueError(f"annotations.attributes: expected {n} mappings to match boxes, got {len(self.attributes)}")
+            got = len(self.attributes)
+            raise ValueError(f"annotations.attributes: expected {n} mappings to match boxes, got {got}")
         visibility = self.visibility
         if visibility is not None and not ((visibility >= 0) & (visibility <= 1)).all():
             raise ValueError(f"annotations.visibility: expected values in [0, 1], got {visibility.tolist()}")
@@ -236,7 +237,7 @@ def _set_array(owner: object, name: str, dtype: Any, wanted: tuple[int | None, .
     array = np.asarray(value)
     fits = array.ndim == len(wanted) and all(w is None or w == g for w, g in zip(wanted, array.shape, strict=True))
     if not fits:
-        shape = "(" + ", ".join("any" if w is None else str(w) for w in wanted) + ("," if len(wanted) == 1 else "") + ")"
+        shape = str(tuple("any" if w is None else w for w in wanted)).replace("'", "")
         raise ValueError(f"{prefix}.{name}: expected shape {shape}, got {array.shape}")
     if array.dtype != dtype:
         kind, target = array.dtype.kind, np.dtype(dtype).kind

@@ -94,6 +94,7 @@ def recognised(path: Path) -> tuple[type[Any], str]:
     """Return the format of a path and the reason; none or several are errors that say what to do."""
     found = [(cls, why) for cls in formats().values() if not cls.fallback and (why := cls.recognise(path))]
     if not found:
+        _refuse_several(path)
         found = [(cls, why) for cls in formats().values() if cls.fallback and (why := cls.recognise(path))]
     if len(found) == 1:
         return found[0]
@@ -104,3 +105,20 @@ def recognised(path: Path) -> tuple[type[Any], str]:
         )
     said = " and ".join(f"{cls.name} ({why})" for cls, why in found)
     raise InputError(f"data set {path}: could be {said}; choose with --format")
+
+
+def _refuse_several(path: Path) -> None:
+    """Raise where folders of a folder are data sets of their own: their names are not classes."""
+    if not path.is_dir():
+        return
+    inside: dict[str, str] = {}
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        said = [
+            f"{cls.name}: {why}" for cls in formats().values() if not cls.fallback and (why := cls.recognise(folder))
+        ]
+        if said:
+            inside[folder.name] = " or ".join(said)
+    if inside:
+        kind = "several data sets" if len(inside) > 1 else "the parent folder of a data set"
+        listed = ", ".join(f"{name} ({why})" for name, why in inside.items())
+        raise InputError(f"data set {path}: looks like {kind}: {listed}: name one, such as {path / next(iter(inside))}")

@@ -92,6 +92,13 @@ def test_two_formats_in_one_folder_are_a_question(tmp_path: Path) -> None:
     assert open_dataset(out, format="coco").format == "coco"
 
 
+def test_a_folder_of_data_sets_is_not_taken_for_one_with_their_names_as_classes(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_dataset(_samples(1), tmp_path / name, format="coco", class_names=["car"])
+    with pytest.raises(InputError, match=r"several data sets: first \(coco: .*second \(coco: .*name one"):
+        open_dataset(tmp_path)
+
+
 def test_a_split_is_refused_where_there_are_none(tmp_path: Path) -> None:
     _folder(tmp_path, 1)
     with pytest.raises(InputError, match="split 'val' was asked for, but this data set has no splits"):
