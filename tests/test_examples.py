@@ -137,7 +137,7 @@ def test_segmenter_learns_and_is_stressed_with_gradients(tmp_path: Path, monkeyp
                         split="val", workers=1)  # fmt: skip
     assert figure(result.path, "clean", "pixel_accuracy") > 0.8
     gallery = json.loads((result.path / "results.json").read_text(encoding="utf-8"))["gallery"]
-    assert [failure["explanation"]["method"] for failure in gallery] == ["gradcam"] * len(gallery)
+    assert [failure["explanation"]["method"] for failure in gallery] == ["hirescam"] * len(gallery)
 
 
 def test_segmenter_says_where_it_looked_for_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
