@@ -230,7 +230,7 @@ def test_permalinks_and_stepping(opened: Any, page_of: Any) -> None:
     assert page.evaluate("location.hash") == f"#failure-{ids[3]}"
     page.keyboard.press("Escape")
     wait(page, "!document.querySelector('#detail').open")
-    page.wait_for_function("location.hash === ''")  # set once the dialog has closed
+    wait(page, "location.hash === ''")  # set once the dialog has closed
 
 
 def test_the_command_is_copied(opened: Any, page_of: Any) -> None:
