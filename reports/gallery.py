@@ -18,7 +18,7 @@ from typing import Any, Literal
 from PIL import Image, UnidentifiedImageError
 
 from reports.read import Run, as_severity, finite
-from reports.words import SCORES, story
+from reports.words import SCORES, predicted_score, story
 from scenes.errors import InputError
 
 Kind = Literal["picture", "overlay", "map"]
@@ -188,6 +188,7 @@ def _item(run: Run, failure: dict[str, Any], assets: dict[str, Asset]) -> dict[s
     item["verdict"] = failure.get("verdict")
     item["score_name"] = SCORES.get(str(run.data["model"]["task"]), "score")
     item["story"] = story(failure, str(run.data["model"]["task"]))
+    item["score_predicted"] = _short(predicted_score(failure))
     item["params"] = failure.get("params") or {}
     item["completed"] = failure.get("completed") or {}
     for name in ("clean", "shifted"):

@@ -113,6 +113,7 @@ def _context(run: Run, shown: gallery.Gallery) -> dict[str, Any]:
         "unknown_classes": tables.without_figure(run, by="name", rows=classes),
         "unknown_sizes": tables.without_figure(run, by="size", rows=sizes),
         "pr": tables.pr_blocks(run), "confusion": tables.confusion_json(run), "worst_matrix": tables.worst_matrix(run),
+        "shift_names": {name: words.full_name(name) for name in run.shift_names}, "task": data["model"]["task"],
         "items": shown.items, "missing_pictures": shown.missing, "left_out": shown.left_out,
         "audit": tables.audit(run), "shift_rows": tables.shift_rows(run), "flat": tables.flat,
         "steps": palette.STEPS, "cam": palette.filter_tables(), "inferno": palette.INFERNO,

@@ -156,7 +156,8 @@ class Run:
         unit = unit_of(info)
         amount = plain(values[index])
         text = amount + ("" if not unit else unit if unit == "°" else f"\u00a0{unit}")
-        return f"{info.get('quantity', '')} {text}".strip() if quantity else text
+        name = str(info.get("quantity") or "")
+        return f"{name}{':' if len(name.split()) > 2 else ''} {text}".strip() if quantity else text
 
 
 def unit_of(shift: Mapping[str, Any]) -> str:

@@ -61,7 +61,7 @@ def _worst(run: Run, which: dict[str, Any]) -> str:
     if not known:
         return ""
     kept, shift, severity = min(known, key=lambda cell: cell[0] or 0.0)
-    return f"{words.shift_name(shift)} {severity:g}: {words.percent(kept)}"
+    return f"{words.full_name(shift)} {severity:g}: {words.percent(kept)}"
 
 
 def pr_blocks(run: Run, *, most: int = 24) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def pr_blocks(run: Run, *, most: int = 24) -> list[dict[str, Any]]:
     blocks = []
     for shift in run.shift_names or ["clean"]:
         panels = [{"name": name, "svg": _pr_panel(run, shift, name, lines)} for name in classes]
-        blocks.append({"shift": shift, "name": words.shift_name(shift), "panels": panels})
+        blocks.append({"shift": shift, "name": words.full_name(shift), "panels": panels})
     return blocks if classes else []
 
 
@@ -89,7 +89,7 @@ def _pr_panel(run: Run, shift: str, name: str, lines: dict[tuple[str, str], list
         severity = float(curve["severity"])
         title = "clean" if severity == 0 else f"severity {severity:g}: {run.physical(shift, severity)}"
         drawn.append((f"s{round(severity)}", title, curve["x"], curve["y"]))
-    return figures.pr_panel(drawn, label=f"Precision over recall of {name}, clean and under {words.shift_name(shift)}")
+    return figures.pr_panel(drawn, label=f"Precision over recall of {name}, clean and under {words.full_name(shift)}")
 
 
 def confusion_json(run: Run) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def confusion_json(run: Run) -> list[dict[str, Any]]:
     for matrix in run.data.get("confusion") or []:
         severity = as_severity(matrix["severity"])
         clean = matrix["shift"] == "clean"
-        name = "clean" if clean else f"{words.shift_name(matrix['shift'])}, severity {severity:g}"
+        name = "clean" if clean else f"{words.full_name(matrix['shift'])}, severity {severity:g}"
         physical = "" if clean else run.physical(matrix["shift"], float(severity))
         out.append(
             {
@@ -120,19 +120,19 @@ def worst_matrix(run: Run) -> int:
 
 
 def audit(run: Run) -> list[dict[str, Any]]:
-    """Return the label audit, a row a cell."""
-    rows = []
+    """Return the label audit, a row a cell; empty where there was no object to look at."""
+    rows: list[dict[str, Any]] = []
     for row in run.data.get("audit") or []:
         if row["shift"] == "clean":
             continue
         kinds = ("kept", "modified", "occluded", "invalid")
         counts = [(kind, int(row.get(kind) or 0)) for kind in kinds]
         rows.append({
-            "shift": words.shift_name(row["shift"]), "severity": as_severity(row["severity"]), "counts": counts,
+            "shift": words.full_name(row["shift"]), "severity": as_severity(row["severity"]), "counts": counts,
             "physical": run.physical(row["shift"], float(row["severity"])), "svg": figures.stack(counts),
             "hard": int(row.get("hard_to_see") or 0),
         })  # fmt: skip
-    return rows
+    return rows if any(count for row in rows for _, count in row["counts"]) else []
 
 
 def shift_rows(run: Run) -> list[dict[str, str]]:

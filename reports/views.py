@@ -125,7 +125,7 @@ def cell_title(run: Run, shift: str, severity: float, metric: str) -> str:
     """Return everything about one cell in a few lines."""
     row, figure = run.cell(shift, severity, metric), run.score(shift, severity, metric)
     physical = run.physical(shift, severity)
-    lines = [f"{words.shift_name(shift)}, severity {severity:g}" + (f": {physical}" if physical else "")]
+    lines = [f"{words.full_name(shift)}, severity {severity:g}" + (f": {physical}" if physical else "")]
     if figure.value is None:
         return "\n".join([*lines, f"{run.label(metric)}: too few samples"])
     lines.append(f"{run.label(metric)} {words.number(figure.value)} {words.interval(figure, 3)}".rstrip())
@@ -162,5 +162,5 @@ def _curve(run: Run, shift: str, metric: str, clean: Figure, top: float, first: 
         points.append(figures.Point(s, figure, tick, cell_title(run, shift, s, metric), broken))
     said = "; ".join(f"severity {p.severity:g}: {words.number(p.figure.value)}" for p in points)
     return figures.curve(
-        points, clean=clean, top=top, label=f"{run.label(metric)} under {words.shift_name(shift)}: {said}"
+        points, clean=clean, top=top, label=f"{run.label(metric)} under {words.full_name(shift)}: {said}"
     )

@@ -10,7 +10,9 @@ NBSP = "\u00a0"
 MINUS = "\u2212"
 UNKNOWN = "too few"
 POOR = 0.15  # a clean score below is pointed out beside the share that is kept
+WHOLE = 0.995  # kept; what rounds to 100 % is not called a loss
 _FAMILY = {"imagenet_c": "ImageNet-C"}
+_NEEDED = ("context", "occlusion", "texture")  # families whose shifts are named by what they change: object, road
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
@@ -67,6 +69,16 @@ def shift_name(name: str) -> str:
     ('low sun', 'jpeg compression')
     """
     return name.split("/", 1)[-1].replace("_", " ")
+
+
+def full_name(name: str) -> str:
+    """Return a shift in words that say enough without its family beside them.
+
+    >>> full_name("lighting/low_sun"), full_name("texture/road"), full_name("occlusion/target")
+    ('low sun', 'road texture', 'target occlusion')
+    """
+    family = name.split("/", 1)[0]
+    return f"{shift_name(name)} {family}" if family in _NEEDED else shift_name(name)
 
 
 def listed(words: list[str]) -> str:
@@ -138,7 +150,10 @@ def weakest(run: Run) -> str:
     if not ranked:
         return ""
     worst = min(ranked, key=lambda f: Figure.of(f["rpc"]).value or 0.0)
-    kept = percent(Figure.of(worst["rpc"]).value)
+    rpc = Figure.of(worst["rpc"]).value or 0.0
+    if rpc >= WHOLE and first_break(run) is None:
+        return "Nothing measurable is lost."
+    kept = percent(rpc)
     text = f"Weakest against {family_name(worst['family'])}, where {kept} is left"
     breaking = first_break(run, worst["family"])
     if len(run.data["families"]) == 1:  # no other family that it could be weaker than
@@ -151,7 +166,7 @@ def weakest(run: Run) -> str:
 def place(run: Run, shift: str, severity: Any) -> str:
     """Return a cell in words: 'severity 3 of fog (visibility 200 m)'."""
     physical = run.physical(shift, float(severity))
-    text = f"severity {as_severity(severity):g} of {shift_name(shift)}"
+    text = f"severity {as_severity(severity):g} of {full_name(shift)}"
     return f"{text} ({physical})" if physical else text
 
 
@@ -180,30 +195,49 @@ SCORES = {
 
 def story(failure: dict[str, Any], task: str = "detection") -> str:
     """Return what happened to one object, region or picture, in a sentence or two."""
-    shift, kind = shift_name(failure["shift"]), failure["failure"]
+    shift, kind = full_name(failure["shift"]), failure["failure"]
     name, other = failure.get("class_name") or "object", failure.get("predicted_class")
+    if kind == "confused" and task in ("segmentation", "classification"):
+        return _region(failure) if task == "segmentation" else _picture(failure)
     before, now = finite(failure.get("score_clean")), finite(failure.get("score_shifted"))
-    if task == "segmentation" and kind == "confused":
-        sizes = (
-            ""
-            if before is None or now is None
-            else f" IoU of {name} in this picture: {before:.2f} clean, {now:.2f} now."
-        )
-        return f"Under {shift} {name} is taken for {other or 'something else'}.{sizes}"
-    if task == "classification" and kind == "confused":
-        fall = (
-            "" if before is None or now is None else f"; the probability of {name} falls from {before:.2f} to {now:.2f}"
-        )
-        return f"Under {shift} {name} is taken for {other or 'something else'}{fall}."
     was = "" if before is None else f"On the clean picture it was found (score {before:.2f}). "
     score = "" if now is None else f" (score {now:.2f})"
+    overlap = finite(failure.get("iou"))
     if kind == "missed":
         best = "" if now is None or now < 0.005 else f"; the highest score there is {now:.2f}"
         return f"{was}Under {shift} nothing matches it{best}."
     if kind == "invented":
-        return f"Under {shift} the model reports a {other or name} where there is none{score}."
+        near = "" if overlap is None or overlap < 0.1 else f"; the nearest has IoU {overlap:.2f}"
+        return f"Under {shift} the model reports a {other or name} that matches no object{score}{near}."
     if kind == "confused":
         return f"{was}Under {shift} it is taken for {other or 'something else'}{score}."
-    overlap = finite(failure.get("iou"))
     tail = "" if overlap is None else f": IoU with the true box is {overlap:.2f}"
     return f"{was}Under {shift} it is found in the wrong place{tail}."
+
+
+def _region(failure: dict[str, Any]) -> str:
+    """Return what happened to a class of a picture: pixels of it are called another."""
+    name, other = failure.get("class_name") or "a class", failure.get("predicted_class") or "another class"
+    before, now = finite(failure.get("score_clean")), finite(failure.get("score_shifted"))
+    fall = (
+        "" if before is None or now is None else f" IoU of {name} in this picture: {before:.2f} clean, {now:.2f} now."
+    )
+    return f"Under {full_name(failure['shift'])}, pixels of {name} are labelled {other}.{fall}"
+
+
+def _picture(failure: dict[str, Any]) -> str:
+    """Return what happened to a whole picture: another class is the likeliest."""
+    name, other = failure.get("class_name") or "the class", failure.get("predicted_class") or "something else"
+    before, now = finite(failure.get("score_clean")), finite(failure.get("score_shifted"))
+    sure = predicted_score(failure)
+    said = "" if sure is None else f" (probability {sure:.2f})"
+    fall = "" if before is None or now is None else f"; the probability of {name} falls from {before:.2f} to {now:.2f}"
+    return f"Under {full_name(failure['shift'])}, {name} is taken for {other}{said}{fall}."
+
+
+def predicted_score(failure: dict[str, Any]) -> float | None:
+    """Return the score of the class that a shifted picture is taken for; None where it is not among the answers."""
+    for answer in failure.get("predictions_shifted") or []:
+        if answer.get("box") is None and answer.get("class_name") == failure.get("predicted_class"):
+            return finite(answer.get("score"))
+    return None

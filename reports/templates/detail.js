@@ -61,25 +61,34 @@ function answers(failure) {
   return [make("h3", {}, "Likeliest classes"), make("div", { class: "answers" }, make("div", {}, "clean", make("ol", {}, ...clean)), make("div", {}, "shifted", make("ol", {}, ...shifted)))];
 }
 
+// Of a picture's class two figures count: what is left of the true one, and how sure the wrong one is.
+function scores(failure) {
+  const of = failure.score_name === "probability" ? ` of ${failure.class_name}` : "";
+  return [[`${failure.score_name}${of}, clean`, failure.score_clean], [`${failure.score_name}${of}, shifted`, failure.score_shifted], [`${failure.score_name} of ${failure.predicted_class}, shifted`, failure.score_predicted]];
+}
+
 function about(failure) {
   const parts = [make("p", { class: "story" }, failure.story)];
   const verdict = failure.verdict;
   const label = verdict && [verdict.kind, verdict.visible_fraction !== null && verdict.visible_fraction !== undefined ? `${percent(verdict.visible_fraction)} visible` : null, verdict.hard_to_see ? "hard to see" : null, verdict.reason || null].filter(Boolean).join(", ");
   parts.push(facts([
-    ["sample", failure.sample_id], ["label", label], [`${failure.score_name}, clean`, failure.score_clean], [`${failure.score_name}, shifted`, failure.score_shifted], ["IoU of the box", failure.box && failure.score_name === "score" ? failure.iou : null], ["loss", failure.loss],
+    ["sample", failure.sample_id], ["label", label], ...scores(failure), ["IoU of the box", failure.box && failure.score_name === "score" ? failure.iou : null], ["loss", failure.loss],
   ]), ...answers(failure));
   const e = failure.explanation;
   if (e) {
-    parts.push(make("h3", {}, e.energy_clean === null ? "Attention" : "Attention: share of energy inside the object"));
-    if (e.energy_clean !== null && e.energy_shifted !== null) {
+    const known = e.energy_clean !== null && e.energy_shifted !== null, layers = /\(clean\).*\(shifted\)/.test(e.layer || "");
+    const inside = failure.score_name === "IoU of the class" ? "region" : "box";
+    parts.push(make("h3", {}, known ? `Attention: share of energy inside the ${inside}` : "Attention"));
+    if (known) {
       const row = (name, value, kind) => { const fill = make("i", { class: kind }); fill.style.width = `${100 * Math.min(1, Math.max(0, value))}%`; return [make("span", {}, name), make("div", {}, fill), make("span", {}, percent(value))]; };
       parts.push(make("div", { class: "energy" }, ...row("clean", e.energy_clean, "was"), ...row("shifted", e.energy_shifted, "now")));
     }
     parts.push(facts([["drift", e.drift === null ? null : `${signed(e.drift)} points`], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
+    if (layers) parts.push(make("p", { class: "aside" }, "The two maps were read at different layers: compare where they lie, not how strong they are."));
   } else {
     parts.push(make("h3", {}, "Attention"), make("p", {}, "This failure was not explained."));
   }
-  if (Object.keys(failure.params).length) parts.push(make("h3", {}, "Drawn parameters"), facts(Object.entries(failure.params)));
+  if (Object.keys(failure.params).length) parts.push(make("h3", {}, "Drawn parameters"), facts(Object.entries(failure.params).map(([key, value]) => [key, brief(value)])));
   if (Object.keys(failure.completed).length) parts.push(make("h3", {}, "Completed before the shift"), facts(Object.entries(failure.completed)));
   if (failure.command) parts.push(make("h3", {}, "Reproduce"), make("div", { class: "command" }, make("code", {}, failure.command), make("button", { type: "button", class: "copy", "data-copy": "" }, "Copy")));
   return parts;
@@ -105,6 +114,7 @@ function show(failure) {
   $$("#box-legend .answer").forEach((item) => { item.hidden = !answered; });
   $("#about").replaceChildren(...about(failure));
   if (!detail.open) { opener = document.activeElement; detail.showModal(); $("#cut").focus({ preventScroll: true }); }
+  cutAt(failure.box ? Math.min(85, Math.max(15, (50 * (failure.box[0] + failure.box[2])) / failure.size[0])) : 50); // through the object
   drawStage(); // once open, because labels depend on how large the stage is
   detail.scrollTop = 0;
 }

@@ -92,10 +92,12 @@ function card(failure, options = {}) {
     const { parts } = pane(failure, side, { ...options, aspect, boxes: focus });
     pair.append(make("div", { class: "pane", style: `aspect-ratio: ${aspect}` }, ...parts));
   }
-  const paper = make("div", { class: "paper" }, make("p", {}, failure.story), make("p", {}, Object.entries(failure.params).map(([key, value]) => `${key} ${shortNumber(value)}`).join(" · ")), make("p", {}, make("code", {}, failure.command || "")));
+  const paper = make("div", { class: "paper" }, make("p", {}, failure.story), make("p", {}, Object.entries(failure.params).map(([key, value]) => `${key} ${brief(value)}`).join(" · ")), make("p", {}, make("code", {}, failure.command || "")));
   const anchor = make("a", { href: link(failure), "aria-label": `${title(failure)}, ${place(failure)}, ${failure.sample_id}: open` }, pair, make("h3", {}, title(failure)), make("p", {}, place(failure)), make("p", {}, failure.sample_id));
   return make("article", { class: "card", "data-id": failure.id }, anchor, paper);
 }
+// A list of a value for each object says little on paper: its head is enough, the command draws all of it again.
+const brief = (value) => { const long = Array.isArray(value) && value.length > 8, text = shortNumber(long ? value.slice(0, 6) : value); return long ? `${text}, … (${value.length} values)` : text; };
 const shortNumber = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : Array.isArray(value) ? value.map(shortNumber).join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 const form = $("#filters");
@@ -116,6 +118,7 @@ function update() {
   $$("#cards img[data-asset]").forEach((image) => near.unobserve(image));
   const options = { cam: form.elements.cam.checked, whole: form.elements.whole.checked };
   $("#cards").replaceChildren(...shownFailures.map((failure) => card(failure, options)));
+  if (shownFailures.length <= 100) idle(loadAll);
   $("#shown").textContent = shownFailures.length ? `${shownFailures.length} of ${failures.length} failures` : `None of ${failures.length} failures: no failure of this kind was kept in the gallery`;
 }
 
@@ -134,6 +137,11 @@ function showFailures(wanted) {
   form?.elements.family.focus({ preventScroll: true });
 }
 
+// Paper, and pictures of the whole page, show what was never scrolled to.
+const idle = window.requestIdleCallback ?? ((task) => setTimeout(task, 200));
+function loadAll() { $$("img[data-asset]").forEach(load); }
+addEventListener("beforeprint", () => { $$(".pane img").forEach((image) => { image.decoding = "sync"; }); loadAll(); });
+
 (function start() {
   const strip = $("#strip");
   if (strip) {
@@ -151,5 +159,4 @@ function showFailures(wanted) {
   form.addEventListener("change", update);
   form.addEventListener("reset", () => setTimeout(update));
   update();
-  addEventListener("beforeprint", () => $$("img[data-asset]").forEach((image) => { image.decoding = "sync"; load(image); }));
 })();

@@ -12,7 +12,8 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
-const words = (name) => name.replace(/^[^/]*\//, "").replaceAll("_", " ");
+const shiftNames = readJson("data-shifts");
+const words = (name) => shiftNames[name] ?? name.replace(/^[^/]*\//, "").replaceAll("_", " ");
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 // Theme: as the system, light, dark. Storage may be closed to files; then the choice lasts as long as the page.

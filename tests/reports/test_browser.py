@@ -164,6 +164,9 @@ def test_the_slider_moves_by_keyboard_and_pointer(opened: Any, page_of: Any) -> 
     page.locator("#cards .card a").first.click()
     cut = page.locator("#cut")
     assert page.evaluate("document.activeElement.id") == "cut"
+    centre = page.evaluate("50 * (current.box[0] + current.box[2]) / current.size[0]")
+    assert abs(float(cut.get_attribute("aria-valuenow")) - min(85, max(15, centre))) <= 0.5  # through the object
+    page.evaluate("cutAt(50)")
     middle = pixels(page, "#stage")
     for key, expected in (("ArrowLeft", 46), ("Home", 0), ("End", 100), ("PageDown", 80)):
         page.keyboard.press(key)
@@ -292,10 +295,16 @@ def test_the_tab_key_reaches_what_can_be_used(opened: Any, page_of: Any) -> None
     assert any(name.startswith("cell") for name in seen)
 
 
+def test_pictures_below_the_window_load_unasked(opened: Any, page_of: Any) -> None:
+    page = opened(page_of(failures=24))
+    wait(page, "[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+
+
 def test_paper_shows_every_failure_without_controls(opened: Any, page_of: Any, tmp_path: Path) -> None:
     page = opened(page_of(failures=6))
     page.pdf(path=tmp_path / "report.pdf", format="A4")  # prints as a person would: the pictures are fetched on the way
     assert page.evaluate("[...document.images].every((i) => !i.dataset.asset)")
+    assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
     page.emulate_media(media="print")
     assert not page.locator("#filters").is_visible()
     assert not page.locator("header.top").is_visible()

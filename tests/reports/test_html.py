@@ -311,7 +311,10 @@ def test_the_verdict_says_where_it_breaks_in_physical_words(detection_run: Path)
     ("kind", "said"),
     [
         ("missed", "Under fog nothing matches it; the highest score there is 0.12."),
-        ("invented", "Under fog the model reports a bus where there is none (score 0.12)."),
+        (
+            "invented",
+            "Under fog the model reports a bus that matches no object (score 0.12); the nearest has IoU 0.40.",
+        ),
         ("confused", "Under fog it is taken for bus (score 0.12)."),
         ("misplaced", "Under fog it is found in the wrong place: IoU with the true box is 0.40."),
     ],
@@ -325,7 +328,44 @@ def test_the_story_of_a_failure(kind: str, said: str) -> None:
     missed = words.story({**failure, "score_clean": 0.9, "failure": "missed"})
     assert missed.startswith("On the clean picture it was found")
     region = words.story({**failure, "failure": "confused", "score_clean": 0.9}, "segmentation")
-    assert region == "Under fog car is taken for bus. IoU of car in this picture: 0.90 clean, 0.12 now."
+    assert region == "Under fog, pixels of car are labelled bus. IoU of car in this picture: 0.90 clean, 0.12 now."
+
+
+def test_the_story_of_a_picture_names_the_score_of_the_answer() -> None:
+    """The score of a failed picture is that of its true class; the wrong one's is among the answers."""
+    failure = {
+        "failure": "confused", "shift": "texture/road", "class_name": "14", "predicted_class": "38",
+        "score_clean": 0.98, "score_shifted": 0.004,
+        "predictions_shifted": [{"box": None, "class_name": "38", "score": 0.31}],
+    }  # fmt: skip
+    assert words.story(failure, "classification") == (
+        "Under road texture, 14 is taken for 38 (probability 0.31); the probability of 14 falls from 0.98 to 0.00."
+    )
+    unknown = words.story({**failure, "predictions_shifted": []}, "classification")
+    assert unknown.startswith("Under road texture, 14 is taken for 38; the probability of 14")
+
+
+def test_what_keeps_everything_is_not_called_weak(detection_run: Path) -> None:
+    data = read(detection_run).data
+    whole = {"value": 0.998, "low": 0.99, "high": 1.0, "n": 9}
+    families = [{**f, "rpc": whole} for f in data["families"]]
+    unbroken = [{**p, "breaks_at": None} for p in data["per_shift"]]
+    assert (
+        words.weakest(run_with(detection_run, families=families, per_shift=unbroken)) == "Nothing measurable is lost."
+    )
+    assert words.weakest(run_with(detection_run, families=families)).startswith("Weakest against")
+
+
+def test_a_label_table_without_objects_is_left_out(detection_run: Path) -> None:
+    kinds = ("kept", "modified", "occluded", "invalid", "hard_to_see")
+    data = read(detection_run).data
+    nothing = [{**row, **dict.fromkeys(kinds, 0)} for row in data["audit"]]
+    run = run_with(detection_run, audit=nothing, model={**data["model"], "task": "segmentation"})
+    page = html.render(run, gallery.build(run), {})
+    assert 'id="audit"' not in page
+    assert 'href="#audit"' not in page
+    assert "there is no table of it" in page
+    assert 'id="audit"' in html.render(read(detection_run), gallery.build(read(detection_run)), {})
 
 
 def test_a_poor_clean_score_is_pointed_out(detection_run: Path) -> None:
