@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from reports.read import Run, as_severity, finite
@@ -196,11 +197,11 @@ def _item(run: Run, failure: dict[str, Any], assets: dict[str, Asset]) -> dict[s
         item[f"overlay_{name}"] = _key(assets, failure.get(f"overlay_{name}"))
         item[f"truth_{name}"] = [_marked(mark) for mark in failure.get(f"truth_{name}") or []]
         item[f"predictions_{name}"] = [_marked(mark) for mark in failure.get(f"predictions_{name}") or []]
-    item["explanation"] = _explanation(failure.get("explanation"), assets)
+    item["explanation"] = _explanation(run.path, failure.get("explanation"), assets)
     return item
 
 
-def _explanation(given: dict[str, Any] | None, assets: dict[str, Asset]) -> dict[str, Any] | None:
+def _explanation(root: Path, given: dict[str, Any] | None, assets: dict[str, Asset]) -> dict[str, Any] | None:
     if not given:
         return None
     numbers = ("scale", "energy_clean", "energy_shifted", "drift")
@@ -209,7 +210,17 @@ def _explanation(given: dict[str, Any] | None, assets: dict[str, Asset]) -> dict
         **{key: given.get(key) for key in ("layer", "target", "note")},
         **{key: finite(given.get(key)) for key in numbers},
         **{f"cam_{name}": _key(assets, given.get(f"cam_{name}")) for name in ("clean", "shifted")},
+        **{f"peak_{name}": _peak(root, assets, given, f"cam_{name}") for name in ("clean", "shifted")},
     }
+
+
+def _peak(root: Path, assets: dict[str, Asset], given: dict[str, Any], name: str) -> float | None:
+    """Return the strongest value of a map, in the unit of its scale; None where map or scale is not there."""
+    scale = finite(given.get("scale"))
+    if scale is None or given.get(name) not in assets:
+        return None
+    with Image.open(root / given[name]) as image:
+        return scale * float(np.asarray(image.convert("L")).max()) / 255
 
 
 def _marked(mark: dict[str, Any]) -> dict[str, Any]:

@@ -83,8 +83,10 @@ function about(failure) {
       const row = (name, value, kind) => { const fill = make("i", { class: kind }); fill.style.width = `${100 * Math.min(1, Math.max(0, value))}%`; return [make("span", {}, name), make("div", {}, fill), make("span", {}, percent(value))]; };
       parts.push(make("div", { class: "energy" }, ...row("clean", e.energy_clean, "was"), ...row("shifted", e.energy_shifted, "now")));
     }
-    parts.push(facts([["drift", e.drift === null ? null : `${signed(e.drift)} points`], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
-    if (layers) parts.push(make("p", { class: "aside" }, "The two maps were read at different layers: compare where they lie, not how strong they are."));
+    parts.push(facts([["drift", e.drift === null ? null : `${signed(e.drift)} points`], ["map peak, clean", e.peak_clean], ["map peak, shifted", e.peak_shifted], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
+    const faint = ["clean", "shifted"].filter((side) => e["peak_" + side] !== null && e["peak_" + side] < 0.25 * e.scale);
+    for (const side of faint) parts.push(make("p", { class: "remark" }, `On the shared scale the ${side} map is faint: little in that picture speaks for the target.`));
+    if (layers) parts.push(make("p", { class: "remark" }, "The two maps were read at different layers: compare where they lie, not how strong they are."));
   } else {
     parts.push(make("h3", {}, "Attention"), make("p", {}, "This failure was not explained."));
   }

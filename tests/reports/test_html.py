@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import reports
 from reports import figures, gallery, html, palette, tables, views, words
@@ -343,6 +344,18 @@ def test_the_story_of_a_picture_names_the_score_of_the_answer() -> None:
     )
     unknown = words.story({**failure, "predictions_shifted": []}, "classification")
     assert unknown.startswith("Under road texture, 14 is taken for 38; the probability of 14")
+
+
+def test_the_strongest_place_of_a_map_is_told_in_its_own_unit(detection_run: Path) -> None:
+    run = read(detection_run)
+    given = {f["id"]: f["explanation"] for f in run.data["gallery"]}
+    told = {i["id"]: i["explanation"] for i in gallery.build(run).items if i["explanation"]}
+    assert told
+    for key, explanation in told.items():
+        for name in ("clean", "shifted"):
+            with Image.open(detection_run / given[key][f"cam_{name}"]) as image:
+                expected = image.convert("L").getextrema()[1] / 255 * given[key]["scale"]
+            assert explanation[f"peak_{name}"] == pytest.approx(expected)
 
 
 def test_what_keeps_everything_is_not_called_weak(detection_run: Path) -> None:
