@@ -21,6 +21,7 @@ _UPRIGHT_SHARE = 0.12  # a segment with more of its pixels over the horizon than
 _SPECK_SHARE = 0.0002  # smaller parts of a segmentation are not looked at
 _BACKDROP_SHARE = 0.005  # larger parts that are not seen to stand on the ground line the street
 _ALL_LIES_SHARE = 0.8  # of a class under the horizon: if so much of it lies, all of it does
+_SKY_COLOUR = 40.0  # levels of 255 that the sky may change by under the horizon, and twice its spread there
 _STANDS_IF_WIDER = 2.0  # so many times wider, in metres, at its far end than at its near one
 
 Mask = NDArray[np.bool_]
@@ -90,28 +91,53 @@ def _corridor(camera: Camera) -> Depth:
 
 
 def sky_mask(image: Image, camera: Camera) -> Mask:
-    """Return (H, W) True for smooth, bright or blue pixels over the horizon that reach the upper border."""
+    """Return (H, W) True for smooth, bright or blue pixels that reach the upper border.
+
+    Pixels under the horizon only where the sky over it goes on without a border: the picture looks up, or tilts.
+    """
     above = _above(camera)
-    rows = int(np.count_nonzero(above.any(axis=1)))
     sky = np.zeros(above.shape, np.bool_)
-    if rows == 0:
+    if not above.any():
         return sky
-    upper = np.ascontiguousarray(image[:rows])
-    blurred = cv2.blur(upper, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    light, smooth = _light_and_smooth(image)
+    kernel = np.ones((5, 5), np.uint8)
+    candidate = (light & smooth & above).astype(np.uint8)
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(candidate, connectivity=4)
+    touching = np.unique(regions[0][candidate[0] > 0])
+    big = [r for r in touching if stats[r, cv2.CC_STAT_AREA] >= 0.002 * image.shape[0] * image.shape[1]]
+    sky = np.isin(regions, big)
+    going_on = _going_on(sky, image, light & smooth & ~above)
+    grown = cv2.dilate((sky | going_on).astype(np.uint8), kernel) > 0  # the rim next to what borders on it
+    return grown & light & (above | (cv2.dilate(going_on.astype(np.uint8), kernel) > 0))
+
+
+def _light_and_smooth(image: Image) -> tuple[Mask, Mask]:
+    """Return where a picture is bright or blue, and where it has no detail."""
+    blurred = cv2.blur(image, (3, 3), borderType=cv2.BORDER_REPLICATE)
     red, _, blue = (blurred[..., i].astype(np.int16) for i in range(3))
     brightness = blurred.max(axis=2)
     grey = cv2.cvtColor(blurred, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((3, 3), np.uint8)
     rough = cv2.subtract(cv2.dilate(grey, kernel), cv2.erode(grey, kernel))
     light = ((brightness > 135) & (blue > red - 25)) | ((blue > red + 12) & (brightness > 70))
-    candidate = (light & (rough < 14) & above[:rows]).astype(np.uint8)
-    _, regions, stats, _ = cv2.connectedComponentsWithStats(candidate, connectivity=4)
-    touching = np.unique(regions[0][candidate[0] > 0])
-    big = [r for r in touching if stats[r, cv2.CC_STAT_AREA] >= 0.002 * image.shape[0] * image.shape[1]]
-    chosen = np.isin(regions, big)
-    grown = cv2.dilate(chosen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim next to what borders on it
-    sky[:rows] = grown & light & above[:rows]
-    return sky
+    return light, rough < 14
+
+
+def _going_on(sky: Mask, image: Image, below: Mask) -> Mask:
+    """Return the parts of `below` the horizon that go on from the sky: they touch it, have its colour there, and end.
+
+    What reaches the lower border is ground under an overcast sky, or a wall, and no sky.
+    """
+    rim = cv2.dilate(below.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    edge = sky & rim
+    if not edge.any():
+        return np.zeros_like(sky)
+    mean, spread = image[edge].mean(axis=0), image[edge].std(axis=0)
+    alike = (np.abs(image - mean) <= _SKY_COLOUR + 2.0 * spread).all(axis=2)
+    _, regions = cv2.connectedComponents((below & alike).astype(np.uint8), connectivity=4)
+    found = np.unique(regions[cv2.dilate(sky.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0])
+    going = np.setdiff1d(found, [0, *np.unique(regions[-1])])
+    return np.isin(regions, going)
 
 
 def _upright_segments(notes: Annotations, image: Image, camera: Camera, ground: Depth, sky: Mask) -> tuple[Depth, Mask]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scenes.camera import Camera, look
 from scenes.errors import InputError
 from scenes.sample import Annotations, Depth, Image, Sample
+from synth import ground
 from synth.boxworld import box_sample
 from synth.depth import (
     PRIOR_NAME,
@@ -401,3 +402,14 @@ def test_what_a_car_leaves_of_a_pavement_lies_and_people_stand_on_it() -> None:
     below = ground_points(sample.camera)[1][78, 152]
     assert segmentation[78, 152] == pavement
     np.testing.assert_allclose(np.median(depth[45:78, 150:155]), below, rtol=0.05)
+
+
+def test_sky_goes_on_under_the_assumed_horizon_of_a_picture_that_looks_up_but_ground_does_not_become_sky() -> None:
+    camera = Camera.assumed(160, 120)
+    image = np.full((120, 160, 3), (60, 90, 50), np.uint8)
+    image[:90] = (150, 180, 220)
+    looks_up = ground.sky_mask(image, camera)
+    assert looks_up[:88].all()
+    assert not looks_up[92:].any()
+    overcast = np.full((120, 160, 3), 190, np.uint8)  # a pale road right under a pale sky
+    assert not ground.sky_mask(overcast, camera)[70:].any()
