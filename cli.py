@@ -23,6 +23,7 @@ class Command(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
+            _hush()
             click.echo(f"\nStopped. {stop}".rstrip() if str(stop) else "\nStopped.", err=True)
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
@@ -38,6 +39,13 @@ class Command(click.Group):
                 raise
             click.echo(f"Error: {_plain(error)}", err=True)
             ctx.exit(BAD_INPUT)
+
+
+def _hush() -> None:
+    """Let what Ctrl-C left half made (a compiler's objects) go without a word: the last line is the one that helps."""
+    import sys
+
+    sys.unraisablehook = lambda _: None
 
 
 def _plain(error: Exception) -> str:
