@@ -187,6 +187,7 @@ class _Run:
         gallery = gather_evidence(
             self.job, self.folder, self.executor, cells, exclusion.samples, self.group_names, self.report
         )
+        self.executor.close()  # what is left is put together here: the workers' memory is free for it
         self.notes += gallery.notes
         facts = Facts(
             command=self.command,
