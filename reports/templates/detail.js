@@ -86,7 +86,7 @@ function about(failure) {
     parts.push(facts([["drift", e.drift === null ? null : `${signed(e.drift)} points`], ["map peak, clean", e.peak_clean], ["map peak, shifted", e.peak_shifted], ["method", e.method], ["layer", e.layer || "none: a black box"], ["target", e.target], ["note", e.note]]));
     const faint = ["clean", "shifted"].filter((side) => e["peak_" + side] !== null && e["peak_" + side] < 0.25 * e.scale);
     for (const side of faint) parts.push(make("p", { class: "remark" }, `On the shared scale the ${side} map is faint: little in that picture speaks for the target.`));
-    if (layers) parts.push(make("p", { class: "remark" }, "The two maps were read at different layers: compare where they lie, not how strong they are."));
+    if (layers) parts.push(make("p", { class: "remark" }, "The two maps were read at different layers: one is coarser than the other, so drift is left out: compare where they lie, not how strong or how spread they are."));
   } else {
     parts.push(make("h3", {}, "Attention"), make("p", {}, "This failure was not explained."));
   }

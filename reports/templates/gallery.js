@@ -101,7 +101,7 @@ const brief = (value) => { const long = Array.isArray(value) && value.length > 8
 const shortNumber = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : Array.isArray(value) ? value.map(shortNumber).join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 const form = $("#filters");
-const drift = (failure) => { const e = failure.explanation; return e && e.energy_clean !== null && e.energy_shifted !== null ? e.energy_clean - e.energy_shifted : -Infinity; };
+const drift = (failure) => { const e = failure.explanation; return e && e.drift !== null ? -e.drift : -Infinity; };
 const ORDER = {
   loss: (a, b) => (b.loss ?? 0) - (a.loss ?? 0),
   severity: (a, b) => b.severity - a.severity || (b.loss ?? 0) - (a.loss ?? 0),

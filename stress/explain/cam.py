@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Forward = Callable[["Tensor"], "Tensor"]  # input batch of one to a score of shape (1,)
 Kind = Literal["gradcam", "hirescam"]
+# what torch and captum say of a layer that the score does not depend on, or that this picture never passed
+_INDEPENDENT = ("not have been used in the graph", "does not require grad", "did not obtain any outputs")
 
 
 def find_layer(module: nn.Module, name: str) -> nn.Module:
@@ -112,7 +114,7 @@ def cam(module: nn.Module, forward: Forward, inputs: Tensor, layer: str, *, kind
             else:
                 raw = LayerGradientXActivation(forward, target_layer).attribute(leaf)
         except (RuntimeError, AssertionError) as error:
-            if "not have been used in the graph" in str(error) or "does not require grad" in str(error):
+            if any(words in str(error) for words in _INDEPENDENT):
                 return None  # the score does not depend on this layer: another level of the pyramid holds it
             raise
         raw = raw[0] if isinstance(raw, tuple) else raw

@@ -23,7 +23,8 @@ class Explanation:
     note:     what a reader must know, e.g. why a black-box method was used
     energy_*: share of the map's energy inside the object (Wang et al., Score-CAM, 2020: energy-based pointing game);
               None where there is no object region or no energy
-    drift:    energy_shifted - energy_clean; None where one of them is None
+    same_layer: whether both maps were read at one layer; layers of other resolution spread the same energy otherwise
+    drift:    energy_shifted - energy_clean; None where one of them is None or the layers differ
     """
 
     method: str
@@ -34,6 +35,7 @@ class Explanation:
     note: str | None = None
     energy_clean: float | None = None
     energy_shifted: float | None = None
+    same_layer: bool = True
 
     @property
     def scale(self) -> float:
@@ -41,7 +43,7 @@ class Explanation:
 
     @property
     def drift(self) -> float | None:
-        if self.energy_clean is None or self.energy_shifted is None:
+        if self.energy_clean is None or self.energy_shifted is None or not self.same_layer:
             return None
         return self.energy_shifted - self.energy_clean
 

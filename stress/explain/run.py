@@ -109,16 +109,18 @@ def explain(
     by_masks = [saliency(image, black_box_score(adapter, task, target), budget) for image, target in pairs]
     name = "d-rise" if task == "detection" else "rise"
     note = " ".join(filter(None, [note, f"{budget.masks} masks."]))
-    return _explanation(name, None, (target_clean, target_shifted), by_masks, note)
+    return _explanation(name, (), (target_clean, target_shifted), by_masks, note)
 
 
 def _explanation(
-    method: str, layer: str | None, targets: tuple[Target, Target], maps: Sequence[Map], note: str | None
+    method: str, layers: Sequence[str], targets: tuple[Target, Target], maps: Sequence[Map], note: str | None
 ) -> Explanation:
+    """layers: those the maps were read at, clean first; one where both are the same, none for a black box."""
     energies = [energy_inside(cam, _inside(target, cam.shape)) for cam, target in zip(maps, targets, strict=True)]
     return Explanation(
         method=method,
-        layer=layer,
+        layer=f"{layers[0]} (clean), {layers[1]} (shifted)" if len(layers) == 2 else next(iter(layers), None),
+        same_layer=len(layers) < 2,
         target=targets[1].words,
         cam_clean=maps[0],
         cam_shifted=maps[1],
@@ -136,7 +138,7 @@ def _inside(target: Target, size: tuple[int, ...]) -> NDArray[np.bool_] | None:
 
 def _by_gradient(
     adapter: Any, images: tuple[Image, Image], targets: tuple[Target, Target], kind: Kind, layer: str | None
-) -> tuple[str, tuple[Map, Map]]:
+) -> tuple[list[str], tuple[Map, Map]]:
     module = getattr(adapter, "module", None)
     tensors = getattr(adapter, "tensors", None)
     if module is None or tensors is None:
@@ -159,8 +161,7 @@ def _by_gradient(
         maps.append(to_picture(found[1], image.shape[0], image.shape[1], share))
     if not found_on:
         raise Unreachable(f"no layer of {', '.join(layers)} carries a positive gradient for the target")
-    same = len(set(found_on)) == 1
-    return found_on[0] if same else f"{found_on[0]} (clean), {found_on[1]} (shifted)", (maps[0], maps[1])
+    return list(dict.fromkeys(found_on)), (maps[0], maps[1])
 
 
 def _model_labels(adapter: Any, name: str, labels: Mapping[str, Sequence[int]] | None) -> tuple[int, ...]:

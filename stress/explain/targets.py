@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BEST_ANCHORS = 5  # anchors or queries averaged for one object
-LEAST_OVERLAP = 0.1  # IoU below which an anchor says nothing about an object
 MATCH_IOU = 0.5  # anchors at least this good count alone
 
 
@@ -117,7 +116,7 @@ def _dense_score(answer: Any, target: Target) -> Tensor:
     overlap = _iou(boxes[0].detach(), target.box or (0, 0, 0, 0))
     best, index = overlap.topk(min(BEST_ANCHORS, len(overlap)))
     good = best >= min(MATCH_IOU, float(best[0]))
-    if float(best[0]) < LEAST_OVERLAP:
+    if float(best[0]) <= 0:
         raise Unreachable("no anchor or query of the model overlaps the object")
     chosen = logits[0, index[good]][:, list(target.labels)]
     return chosen.amax(dim=1).mean()[None]

@@ -186,6 +186,36 @@ def test_a_missed_object_is_explained_on_one_scale() -> None:
     assert explain_failure(model, clean, dim, Failure(), method="none") is None
 
 
+class TwoLevels(LocalDetector):
+    """Bright pictures are answered by one branch, dark ones by another, as the levels of a pyramid are by size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.ModuleDict({"bright": self.module, "dark": LocalDetector().module})
+
+    def explain_layers(self) -> list[str]:
+        return ["bright.0", "dark.0"]
+
+    def dense(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        branch = LocalDetector()
+        branch.module = self.module["bright" if batch.max() > 0.5 else "dark"]
+        return branch.dense(batch)
+
+
+def test_maps_of_different_layers_give_no_drift() -> None:
+    image = two_things()
+    annotations = Annotations(boxes=np.array(BOXES, np.float32), labels=np.array([0, 0]))
+    clean = Sample(sample_id="a", image=image, annotations=annotations)
+    dim = Sample(sample_id="a", image=image // 2, annotations=annotations)
+    got = explain_failure(TwoLevels(), clean, dim, Failure())
+    assert isinstance(got, Explanation)
+    assert got.layer == "bright.0 (clean), dark.0 (shifted)"
+    assert got.energy_clean is not None
+    assert got.energy_shifted is not None
+    assert got.drift is None
+    assert explain_failure(TwoLevels(), clean, clean, Failure()).drift == 0.0  # type: ignore[union-attr]  # not "none"
+
+
 class BlackBox:
     """Only what a user's class must have."""
 
