@@ -134,6 +134,7 @@ class Processes:
         self._pools = [
             ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(make,)) for _ in range(workers)
         ]
+        self._children: list[dict[int, Any]] = [{} for _ in range(workers)]  # by process id
 
     def start(self, method: str) -> None:
         """Start all workers and let each run a method without arguments; what it raises is raised by a later task."""
@@ -159,16 +160,30 @@ class Processes:
                 try:
                     result = future.result()
                 except BrokenProcessPool as error:
-                    raise InputError(
-                        "a worker process died, most likely killed for want of memory; give the same command to "
-                        f"resume, with fewer --workers than {self.workers}"
-                    ) from error
+                    raise InputError(self._death(worker)) from error
                 feed(worker)
                 yield result
 
+    def _death(self, worker: int) -> str:
+        """Return how a worker process ended, and what to do."""
+        children = self._children[worker].values()
+        for child in children:
+            child.join(timeout=5)
+        code = next((child.exitcode for child in children if child.exitcode), None)
+        if code == -signal.SIGKILL:
+            why, do = "was killed, most likely for want of memory", f", with fewer --workers than {self.workers}"
+        elif code is not None and code < 0:
+            why = f"died of {signal.Signals(-code).name}, most likely in the model's or a library's own code"
+            do = ", or with --workers 1 to see it happen in this process"
+        else:
+            why, do = f"ended by itself with exit code {code}", ""
+        return f"a worker process {why}; give the same command to resume{do}"
+
     def _submit(self, worker: int, method: str, item: Any) -> Future[Any]:
         with _spawning():
-            return self._pools[worker].submit(_call, method, item)
+            future = self._pools[worker].submit(_call, method, item)
+        self._children[worker].update(getattr(self._pools[worker], "_processes", None) or {})
+        return future
 
     def close(self, *, now: bool = False) -> None:
         """Stop the workers; `now` ends what they are doing, which leaves no half-written file behind."""

@@ -100,7 +100,8 @@ class Worker:
         if self.model.task not in self.dataset.tasks:
             raise InputError(
                 f"model {self.model.name!r} does {self.model.task}, but data set {self.dataset.name!r} has labels for "
-                f"{' and '.join(self.dataset.tasks) or 'nothing'}"
+                f"{' and '.join(self.dataset.tasks) or 'nothing'}: name a model for that, or a data set, --format or "
+                f"--split with {self.model.task} labels"
             )
         _ = self.classes
 

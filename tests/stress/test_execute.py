@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -75,10 +77,18 @@ def test_worker_processes_give_results_and_tell_what_is_wrong():
         executor.close()
 
 
-def test_a_worker_that_dies_is_a_clear_error():
-    executor = Processes(os.abort, 1)  # the worker ends while it is made
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (os.abort, r"worker process died of SIGABRT.*resume, or with --workers 1"),
+        (partial(signal.raise_signal, signal.SIGKILL), r"worker process was killed.*resume, with fewer --workers"),
+        (partial(os._exit, 3), r"worker process ended by itself with exit code 3.*resume"),
+    ],
+)
+def test_a_worker_that_dies_is_a_clear_error(make, told):
+    executor = Processes(make, 1)  # the worker ends while it is made
     try:
-        with pytest.raises(InputError, match=r"worker process died.*resume.*--workers"):
+        with pytest.raises(InputError, match=told):
             list(executor.each("anything", InOrder([1])))
     finally:
         executor.close(now=True)
