@@ -4,8 +4,8 @@
 
 loop:     the loop a user would write with cv2, albumentations and torchmetrics, with torch's default threads, against
           `stress.run`; pictures of 1280x720, a light detector, one albumentations transform for each shift
-overhead: wall time x workers of a run over the CPU seconds that its shifts and its model alone took; also the CPU
-          seconds of all its processes over them, which a busy machine does not spoil
+overhead: wall time x workers of a run over the CPU seconds that its shifts and its model alone took; also the
+          CPU seconds of its stages and of the process that leads over them, which a busy machine does not spoil
 memory:   peak of all processes together over 100 and over 2,000 pictures
 """
 
@@ -167,20 +167,14 @@ def measure_overhead(folder: Path, images: int) -> dict[str, Any]:
     """Compare wall time x workers with the CPU seconds of shifts and model."""
     data = write_pictures(folder / "overhead", images, width=1280, height=720)
     stress_run(data, folder / "warm-overhead", limit=2)
-    before = _cpu_seconds()
+    before = time.process_time()
     wall, summary = stress_run(data, folder / "overhead-run")
-    spent = _cpu_seconds() - before
     cpu = summary["run"]["cpu_s"]
+    spent = time.process_time() - before + sum(cpu.values())
     useful = cpu["shift"] + cpu["predict"]
     workers = summary["run"]["workers"]
     ratios = {"wall_ratio": wall * workers / useful, "cpu_ratio": spent / useful}
     return {"wall_s": wall, "workers": workers, "all_cpu_s": spent, "cpu_s": cpu, **ratios}
-
-
-def _cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of its ended children."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def measure_memory(folder: Path) -> dict[str, Any]:
