@@ -1,7 +1,7 @@
 """Executors: the same tasks in this process or in worker processes, with the same bytes as result.
 
-A worker is an object that each process makes once; what it holds (a data set, a model) is its own business. Threads are pinned to one each, in this
-process too, so that sums are taken in one order wherever a task runs.
+A worker is an object that each process makes once. Threads are pinned to one each, in this process too, so that sums
+are taken in one order wherever a task runs.
 """
 
 from __future__ import annotations

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scenes.datasets import limited, open_dataset
+from scenes.datasets.source import DataSource, data_source
 from scenes.errors import InputError
-from scenes.plugins import PRIVATE
 from scenes.sample import Dataset
 from stress.adapters.checked import CheckedModel
 from stress.class_map import read_mapping
@@ -50,37 +48,6 @@ class ModelSource:
         if self.spec is None:
             return {type(self.instance).__name__: class_hash(self.instance)}
         return {**model_files(self.spec, self.options.get("model_yaml"))}
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """A data set by path or name, or an instance (picklable where worker processes are to have it)."""
-
-    spec: str | None = None
-    instance: Dataset | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # format, split
-
-    def open(self, limit: int | None, *, strict: bool = False) -> Dataset:
-        """Return the data set, or `limit` samples evenly spaced over it."""
-        if self.spec is not None:
-            dataset = open_dataset(self.spec, strict=strict, **self.options)
-        else:
-            assert self.instance is not None  # one of the two is set
-            dataset = self.instance
-        if len(dataset) == 0:
-            raise InputError(f"data set {self.spec or dataset.name!r} is empty: nothing to stress a model with")
-        return dataset if limit is None else limited(dataset, limit)
-
-    def travels(self) -> bool:
-        """Tell whether worker processes can have it: they cannot import what a script or notebook defines."""
-        if self.spec is not None:
-            return True
-        if type(self.instance).__module__ == "__main__":
-            return False
-        try:
-            return PRIVATE.encode() not in pickle.dumps(self.instance)  # classes of a file that was named
-        except Exception:  # pickle raises whatever the object's parts raise; any of it means no
-            return False
 
 
 @dataclass(frozen=True)
@@ -125,7 +92,7 @@ def job_of(
     if depth is not None:
         allowed = bool((model_options or {}).get("allow_download"))
         depth_source(depth, allow_download=allowed)  # one that cannot be had is told before anything is opened
-    source = _data_source(dataset, {"format": format, "split": split})
+    source = data_source(dataset, {"format": format, "split": split})
     text = isinstance(model, str | Path)
     options = dict(model_options or {})
     model_source = ModelSource(str(model) if text else None, None if text else model, device, options)
@@ -139,15 +106,6 @@ def _plan(plan: Plan | Mapping[str, Any] | str | Path | None) -> Plan:
     if plan is None:
         return Plan()
     return Plan.make(plan) if isinstance(plan, Mapping) else Plan.from_yaml(Path(plan))
-
-
-def _data_source(dataset: str | Path | Dataset, options: Mapping[str, Any]) -> DataSource:
-    given = {key: value for key, value in options.items() if value is not None}
-    if isinstance(dataset, str | Path):
-        return DataSource(spec=str(dataset), options=given)
-    if given:
-        raise InputError(f"data set {dataset.name!r}: an opened data set takes no {' or '.join(given)}")
-    return DataSource(instance=dataset)
 
 
 def _job(
@@ -196,7 +154,7 @@ def identity_of(job: Job, dataset: Dataset) -> dict[str, Any]:
                 "classes": classes,
                 "files": {
                     "dataset": named_files(job.data.spec) if job.data.spec is not None else {},
-                    "shifts": shift_files(entry.name for entry in job.plan.shifts),
+                    "shifts": shift_files(name for entry in job.plan.shifts for name in entry.parts()),
                     "depth": named_files(job.depth) if job.depth is not None else {},
                 },
                 "roadproof": own_version(),
