@@ -19,8 +19,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from scenes.errors import InputError, did_you_mean
+from synth.chain import FAMILY as CHAIN
+from synth.chain import AnyShift, create_chain
 from synth.registry import create, expand
-from synth.shift import FAMILIES, Shift
+from synth.shift import FAMILIES
 
 Severity = Annotated[float, Field(ge=1, le=5)]
 Method = Literal["auto", "gradcam", "hirescam", "drise", "none"]
@@ -50,11 +52,16 @@ class _Frozen(BaseModel):
 
 
 class ShiftEntry(_Frozen):
-    """One line under `shifts`: a name, or a mapping of name, severities and the shift's own options."""
+    """One line under `shifts`: a name, or a mapping of name, severities and the shift's own options.
+
+    chain: several shifts in a row as one entry, `{chain: [rain, {name: night, severity: 2}], severities: [1, 3]}`; the
+           severity of a cell is that of every part that fixes none of its own. `name: storm` calls it `chain/storm`
+    """
 
     name: str
     severities: tuple[Severity, ...] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    chain: tuple[Any, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +69,8 @@ class ShiftEntry(_Frozen):
         """Take a bare name, and options written beside the name."""
         if isinstance(value, str):
             return {"name": value}
+        if isinstance(value, Mapping) and value.get("chain") is not None:
+            return _chain_entry(value)
         if isinstance(value, Mapping) and "options" not in value:
             own = {key: value[key] for key in ("name", "severities") if key in value}
             return {**own, "options": {str(k): v for k, v in value.items() if k not in own}}
@@ -70,12 +79,46 @@ class ShiftEntry(_Frozen):
     @model_serializer
     def _written(self) -> dict[str, Any]:
         severities = {} if self.severities is None else {"severities": list(self.severities)}
+        if self.chain is not None:
+            return {"chain": list(self.chain), "name": self.name, **severities}
         return {"name": self.name, **severities, **self.options}
+
+    def create(self) -> AnyShift:
+        """Return the shift, or the chain."""
+        if self.chain is None:
+            return create(self.name, self.options)
+        return create_chain(self.chain, label=self.name.removeprefix(f"{CHAIN}/"))
+
+    def parts(self) -> tuple[str, ...]:
+        """Return the names of the shifts behind the entry, as they were written."""
+        if self.chain is None:
+            return (self.name,)
+        return tuple(part if isinstance(part, str) else str(part["name"]) for part in self.chain)
 
     @field_validator("severities")
     @classmethod
     def _sorted(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         return None if value is None else tuple(sorted(set(value)))
+
+
+def _chain_entry(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Name a chain, and give one whose parts all fix their severity a single cell."""
+    known = ("chain", "name", "severities")
+    for key in value:
+        if key not in known:
+            raise InputError(
+                f"chain: no key {key!r}{did_you_mean(str(key), known)}; it takes {', '.join(known)}, and the "
+                "options of a shift stand in its part"
+            )
+    parts = value["chain"] if isinstance(value["chain"], list | tuple) else [value["chain"]]
+    label = value.get("name")
+    chain = create_chain(parts, label=None if label is None else str(label).removeprefix(f"{CHAIN}/"))
+    severities = value.get("severities")
+    if chain.fixed is not None:
+        if severities is not None and list(severities) != [chain.fixed]:
+            raise InputError(f"{chain.name}: every part fixes its own severity: leave out severities")
+        severities = [chain.fixed]
+    return {"name": chain.name, "severities": severities, "chain": tuple(parts)}
 
 
 class ExplainEntry(_Frozen):
@@ -184,7 +227,7 @@ class Plan(_Frozen):
         listed: set[str] = set()  # by its own name, which wins over the family's
         for entry in self.shifts:
             broad = entry.name == "all" or entry.name in FAMILIES
-            for name in expand(entry.name):
+            for name in expand(entry.name) if entry.chain is None else [entry.name]:
                 if not broad and name in listed:
                     raise InputError(f"plan: shifts: {name!r} is listed twice; list it once with all its severities")
                 if name not in listed:
@@ -198,9 +241,9 @@ class Plan(_Frozen):
     def _severities(self, entry: ShiftEntry) -> tuple[float, ...]:
         return self.severities if entry.severities is None else entry.severities
 
-    def create_shifts(self) -> dict[str, Shift[Any]]:
-        """Return every shift of the plan by name, with its options."""
-        return {entry.name: create(entry.name, entry.options) for entry in self.entries()}
+    def create_shifts(self) -> dict[str, AnyShift]:
+        """Return every shift and chain of the plan by name, with its options."""
+        return {entry.name: entry.create() for entry in self.entries()}
 
     def cells(self) -> tuple[Cell, ...]:
         """Return the cells of the grid, clean first."""

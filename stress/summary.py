@@ -16,7 +16,7 @@ from stress.metrics.scored import Metric, SetFigure
 from stress.parts import write_table
 from stress.plan import CLEAN, Cell, Plan
 from stress.statistics import FEWEST_GROUPS, Draws, Figure, figure
-from synth.shift import Shift
+from synth.chain import AnyShift
 
 CLEAN_CELL = Cell(CLEAN, 0.0)
 DIGITS = 6
@@ -43,7 +43,7 @@ class Figures:
     cells: Mapping[Cell, CellSummary]
     plan: Plan
     metrics: Sequence[Metric]
-    shifts: Mapping[str, Shift[Any]]
+    shifts: Mapping[str, AnyShift]
     n_groups: int
 
     @property

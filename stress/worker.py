@@ -26,9 +26,9 @@ from stress.parts import PartRow, write_part
 from stress.plan import CLEAN, Cell
 from stress.saved_predictions import write_predictions
 from synth.audit import audit
+from synth.chain import AnyShift
 from synth.depth import DepthSource
 from synth.pipeline import Shifted, complete, params_as_mapping, shifted
-from synth.shift import Shift
 
 LOOKED_AT = 9  # samples, before a shift is left out because the data lacks what it needs
 STAGES = ("read", "shift", "predict", "score", "write")
@@ -106,7 +106,7 @@ class Worker:
         _ = self.classes
 
     @cached_property
-    def shifts(self) -> Mapping[str, Shift[Any]]:
+    def shifts(self) -> Mapping[str, AnyShift]:
         return self.job.plan.create_shifts()
 
     @cached_property
@@ -314,7 +314,7 @@ class Worker:
         return None
 
 
-def _lacks(sample: Sample, shift: Shift[Any]) -> str | None:
+def _lacks(sample: Sample, shift: AnyShift) -> str | None:
     """Say what of a shift's needs cannot be made up for a sample."""
     if "scene" in shift.needs and sample.scene is None:
         return "needs a scene (the town or a fitted one)"

@@ -1,17 +1,19 @@
-"""One variant of one sample: complete what the shift needs, draw, apply, audit."""
+"""One variant of one sample: complete what the shift needs, draw, apply, audit; a chain goes part by part."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from scenes.errors import InputError
 from scenes.sample import Sample
 from synth.audit import Verdict, audit
+from synth.chain import AnyShift, Chain, ChainParams, PartParams, after_part, compose
 from synth.depth import DepthSource, complete_depth, completed_camera
-from synth.random import rng_for
+from synth.random import Rng, rng_for
 from synth.shift import Shift, check_severity
 
 
@@ -32,7 +34,7 @@ class Shifted:
 
 def shifted(
     sample: Sample,
-    shift: Shift[Any],
+    shift: AnyShift,
     severity: float,
     *,
     seed: int,
@@ -40,22 +42,74 @@ def shifted(
     position: int = 0,
     depth: DepthSource | None = None,
 ) -> Shifted:
-    """Return a variant of a sample; severity 0 is the sample itself."""
+    """Return a variant of a sample; severity 0 is the sample itself. `shift` may be a `Chain`."""
     if severity == 0:
         return Shifted(sample=sample, params=None, verdicts=audit(sample, sample))
     check_severity(severity)
     whole, completed = complete(sample, shift, depth=depth)
+    if isinstance(shift, Chain):
+        links = [
+            _Link(
+                part.shift,
+                own,
+                functools.partial(
+                    rng_for,
+                    seed,
+                    shift=part.shift.name,
+                    sample_id=sample.sample_id,
+                    variant=variant,
+                    position=position + place,
+                ),
+            )
+            for place, (part, own) in enumerate(zip(shift.parts, shift.severities(severity), strict=True))
+        ]
+        return _chained(whole, links, completed)
     rng = rng_for(seed, shift=shift.name, sample_id=sample.sample_id, variant=variant, position=position)
     params = shift.draw(whole, severity, rng)
     return _apply(whole, shift, params, completed)
 
 
-def replay(
-    sample: Sample, shift: Shift[Any], params: Mapping[str, Any], *, depth: DepthSource | None = None
-) -> Shifted:
+def replay(sample: Sample, shift: AnyShift, params: Mapping[str, Any], *, depth: DepthSource | None = None) -> Shifted:
     """Return the variant that recorded params describe."""
     whole, completed = complete(sample, shift, depth=depth)
+    if isinstance(shift, Chain):
+        recorded: ChainParams = params_from(shift, params)
+        links = [_Link(part.shift, own.severity, params=own.params) for part, own in shift.matched(recorded)]
+        return _chained(whole, links, completed)
     return _apply(whole, shift, params_from(shift, params), completed)
+
+
+@dataclass(frozen=True)
+class _Link:
+    """One part of a chain: what it draws with, or what it drew."""
+
+    shift: Shift[Any]
+    severity: float
+    rng: Callable[[], Rng] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def drawn(self, sample: Sample) -> Any:
+        """Return the params for the sample as this part finds it."""
+        if self.rng is None:
+            return params_from(self.shift, self.params)
+        return self.shift.draw(sample, self.severity, self.rng())
+
+
+def _chained(whole: Sample, links: Sequence[_Link], completed: Mapping[str, str]) -> Shifted:
+    """Go through the parts; each finds what the ones before it left, completed again where they left holes."""
+    sample, noted = whole, dict(completed)
+    steps: list[tuple[Verdict, ...]] = []
+    drawn: list[PartParams] = []
+    for position, link in enumerate(links):
+        sample, added = complete(after_part(sample, position), link.shift)
+        noted = {**added, **noted}
+        params = link.drawn(sample)
+        done = _apply(sample, link.shift, params, {})
+        sample = done.sample
+        steps.append(done.verdicts)
+        drawn.append(PartParams(link.shift.name, link.severity, params_as_mapping(params)))
+    verdicts = compose(steps, [link.shift.name for link in links], audit(whole, sample))
+    return Shifted(sample=sample, params=ChainParams(tuple(drawn)), verdicts=verdicts, completed=noted)
 
 
 def _apply(whole: Sample, shift: Shift[Any], params: Any, completed: Mapping[str, str]) -> Shifted:
@@ -63,7 +117,7 @@ def _apply(whole: Sample, shift: Shift[Any], params: Any, completed: Mapping[str
     return Shifted(sample=result, params=params, verdicts=audit(whole, result), completed=completed)
 
 
-def complete(sample: Sample, shift: Shift[Any], *, depth: DepthSource | None = None) -> tuple[Sample, dict[str, str]]:
+def complete(sample: Sample, shift: AnyShift, *, depth: DepthSource | None = None) -> tuple[Sample, dict[str, str]]:
     """Give a sample the depth and camera that a shift needs, and say from where; raise for what cannot be made up."""
     completed: dict[str, str] = {}
     if "scene" in shift.needs and sample.scene is None:
@@ -86,7 +140,7 @@ def params_as_mapping(params: Any) -> dict[str, Any]:
     return {} if params is None else dataclasses.asdict(params)
 
 
-def params_from(shift: Shift[Any], mapping: Mapping[str, Any]) -> Any:
+def params_from(shift: AnyShift, mapping: Mapping[str, Any]) -> Any:
     """Return the params object of a shift from what `params_as_mapping` wrote (lists become tuples)."""
     plain = {key: _freeze(value) for key, value in mapping.items()}
     try:
