@@ -18,8 +18,8 @@ from scipy.ndimage import find_objects
 from scenes.camera import Camera
 from scenes.sample import Annotations, Boxes, Sample
 from synth.noise import Field
-from synth.regions import Mask, ignore_value, object_region
-from synth.relabel import boxes_of_masks, note_visible
+from synth.regions import Mask, ignore_value, object_region, pixel_window, tight_box
+from synth.relabel import note_visible
 
 Points = NDArray[np.float64]  # (K, 2) pixels, x y
 _PER_EDGE = 9  # points along a box edge: enough for the bend of any lens
@@ -71,8 +71,11 @@ def _warp_annotations(sample: Sample, warp: Warp, index: NDArray[np.intp]) -> tu
     segmentation = old.segmentation
     if segmentation is not None:
         segmentation = pull(segmentation, index, warp.known, ignore_value(old))
-    masks = None if old.masks is None else warp_masks(old.masks, index, warp.known)
-    boxes = boxes_of_masks(masks) if masks is not None else clip_boxes(forward_boxes(old.boxes, warp.forward), frame)
+    masks = None
+    if old.masks is None:
+        boxes = clip_boxes(forward_boxes(old.boxes, warp.forward), frame)
+    else:
+        masks, boxes = masks_and_boxes(old.masks, index, warp.known, old.boxes)
     amodal = None if old.boxes_amodal is None else forward_boxes(old.boxes_amodal, warp.forward)
     inside = np.array([_share_inside(sample, row, warp.forward) for row in range(n)], np.float32)
     inside[(boxes[:, 2:] <= boxes[:, :2]).any(axis=1)] = 0.0
@@ -86,19 +89,39 @@ def _warp_annotations(sample: Sample, warp: Warp, index: NDArray[np.intp]) -> tu
 
 def warp_masks(masks: Mask, index: NDArray[np.intp], known: Mask | None) -> Mask:
     """Return (N, H, W) masks at flat indices, nearest neighbour. Masks that do not overlap are moved all at once."""
-    out = np.zeros((len(masks), *index.shape), np.bool_)
+    return masks_and_boxes(masks, index, known)[0]
+
+
+def masks_and_boxes(
+    masks: Mask, index: NDArray[np.intp], known: Mask | None, likely: Boxes | None = None
+) -> tuple[Mask, Boxes]:
+    """Return (N, H, W) masks at flat indices and the (N, 4) boxes around them.
+
+    likely: (N, 4) boxes that most masks lie in, which saves looking for them
+    """
+    out, boxes = np.zeros((len(masks), *index.shape), np.bool_), np.zeros((len(masks), 4), np.float32)
     owner = np.zeros(masks.shape[1:], np.int32)
+    sizes = np.zeros(len(masks), np.int64)
     for row, mask in enumerate(masks):
-        owner[mask] = row + 1
+        sizes[row] = np.count_nonzero(mask)
+        window = None if likely is None else pixel_window(likely[row], *mask.shape)
+        if window is None or np.count_nonzero(mask[window[1] : window[3], window[0] : window[2]]) != sizes[row]:
+            x1, y1, x2, y2 = (int(v) for v in tight_box(mask))
+            window = (x1, y1, x2, y2)
+        part = np.s_[window[1] : window[3], window[0] : window[2]]
+        owner[part][mask[part]] = row + 1
     counts = np.bincount(owner.ravel(), minlength=len(masks) + 1)[1:]
     moved = pull(owner, index, known, 0)
     windows = find_objects(moved, max_label=len(masks))
     for row, mask in enumerate(masks):
-        if counts[row] != np.count_nonzero(mask):
+        if counts[row] != sizes[row]:
             out[row] = pull(mask, index, known, False)
+            boxes[row] = tight_box(out[row])
         elif windows[row] is not None:
-            out[row][windows[row]] = moved[windows[row]] == row + 1
-    return out
+            rows, columns = windows[row]
+            out[row][rows, columns] = moved[rows, columns] == row + 1
+            boxes[row] = (columns.start, rows.start, columns.stop, rows.stop)
+    return out, boxes
 
 
 def forward_boxes(boxes: Boxes, forward: Callable[[Points], Points]) -> Boxes:

@@ -49,6 +49,11 @@ def pushed(kind: str, amount: float, u: Array, v: Array, *, aspect: float) -> tu
     return u * grow, v * grow
 
 
+def bulge_amount(magnification: float) -> float:
+    """Return the amount at which a bulge magnifies its middle so many times."""
+    return (1 - 1 / magnification) / _PULL
+
+
 def _bulge(radius: Array, amount: float) -> Array:
     """Return old radius over new radius; smooth, and 1 from `_REACH` outwards."""
     left = np.clip(1 - radius / _REACH, 0, 1)

@@ -12,7 +12,8 @@ from synth.boxworld import box_sample
 from synth.pipeline import shifted
 from synth.regions import tight_box
 from synth.shape.deform import KINDS, pulled, pushed
-from synth.shape.warp import WarpObjects, WarpParams
+from synth.shape.objects import DeformParams
+from synth.shape.warp import WarpObjects
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,7 +37,7 @@ def test_boxes_change_by_the_amount(kind: str, wider: float, taller: float, with
     box = np.array([[120, 100, 200, 180]], np.float32)
     notes = Annotations(boxes=box, labels=np.array([0]), masks=mask if with_masks else None)
     sample = Sample(sample_id="one", image=image, annotations=notes)
-    after = WarpObjects().apply(sample, WarpParams(0.4, (1,), (kind,), (1,)))
+    after = WarpObjects().apply(sample, DeformParams(0.4, (1,), (kind,), (1,)))
     x1, y1, x2, y2 = after.annotations.boxes[0]
     assert (x2 - x1) / 80 == pytest.approx(wider, abs=0.04)
     assert (y2 - y1) / 80 == pytest.approx(taller, abs=0.04)
@@ -47,7 +48,7 @@ def test_boxes_change_by_the_amount(kind: str, wider: float, taller: float, with
 
 def test_what_is_uncovered_is_background_and_says_nothing() -> None:
     sample = box_sample(320, 180, seed=1)
-    after = WarpObjects(kind="narrower").apply(sample, WarpParams(0.6, (1,), ("narrower",), (1,)))
+    after = WarpObjects(kind="narrower").apply(sample, DeformParams(0.6, (1,), ("narrower",), (1,)))
     assert sample.instances is not None
     assert after.instances is not None
     uncovered = (sample.instances == 1) & (after.instances != 1)
@@ -76,7 +77,7 @@ def test_boxes_of_neighbours_follow_the_picture_that_is_bent_around_an_object(ki
         image[y1:y2, x1:x2] = colour
     notes = Annotations(boxes=boxes, boxes_amodal=boxes, labels=np.arange(4), boxes_3d=np.ones((4, 10), np.float32))
     sample = Sample(sample_id="close", image=image, annotations=notes)
-    after = WarpObjects().apply(sample, WarpParams(0.5, (1,), (kind,), (1,)))
+    after = WarpObjects().apply(sample, DeformParams(0.5, (1,), (kind,), (1,)))
     farthest = 0.0
     for row in (1, 2, 3):
         there = np.abs(after.image.astype(int) - colours[row]).max(axis=2) < 80
