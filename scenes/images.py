@@ -145,12 +145,44 @@ def fit_mask(mask: NDArray[Any], orientation: Orientation, path: Path) -> NDArra
 
 def write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write (H, W, 3) sRGB or (H, W) grey, 8 or 16 bits, without loss."""
-    _encode(path, ".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    write_bytes(path, encode_png(pixels))
 
 
 def write_jpeg(path: Path, pixels: NDArray[np.uint8], *, quality: int = 95) -> None:
     """Write (H, W, 3) sRGB or (H, W) grey uint8 as JPEG."""
-    _encode(path, ".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    write_bytes(path, encode_jpeg(pixels, quality=quality))
+
+
+def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Return a PNG of (H, W, 3) sRGB or (H, W) grey, 8 or 16 bits, without loss.
+
+    OpenCV's own setting (fastest deflate, run lengths, one filter): 25 ms for a 720p photo where compression level 3
+    takes 62 ms and saves 12 %.
+    """
+    return _encoded(".png", pixels, [])
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int = 95) -> bytes:
+    """Return a JPEG of (H, W, 3) sRGB or (H, W) grey uint8."""
+    return _encoded(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+class StoredPicture(np.ndarray[Any, np.dtype[np.uint8]]):
+    """A picture that is encoded on disk already, in the place of its pixels (which are not here: all zero).
+
+    A writer links the file instead of encoding anything (`scenes.datasets.base.write_picture`).
+    file: the encoded picture; place: where a writer put it
+    """
+
+    file: Path
+    place: Path | None = None
+
+    @classmethod
+    def of(cls, file: Path, height: int, width: int) -> StoredPicture:
+        """Return a stand-in of (H, W, 3) that takes no memory."""
+        picture = np.broadcast_to(np.uint8(0), (height, width, 3)).view(cls)
+        picture.file = file
+        return picture
 
 
 @contextmanager
@@ -188,12 +220,12 @@ def _umask() -> int:
     return mask
 
 
-def _encode(path: Path, suffix: str, pixels: NDArray[Any], options: list[int]) -> None:
+def _encoded(suffix: str, pixels: NDArray[Any], options: list[int]) -> bytes:
     stored = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV writes BGR
     done, data = cv2.imencode(suffix, np.ascontiguousarray(stored), options)
     if not done:
-        raise InputError(f"cannot encode {path}: {pixels.shape} {pixels.dtype} as {suffix[1:].upper()}")
-    write_bytes(path, data.tobytes())
+        raise InputError(f"cannot encode {pixels.shape} {pixels.dtype} as {suffix[1:].upper()}")
+    return data.tobytes()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from scenes.errors import InputError, did_you_mean
-from scenes.images import SUFFIXES, write_jpeg, write_png
+from scenes.images import SUFFIXES, StoredPicture, write_jpeg, write_png
 from scenes.sample import Dataset, Image, Sample, Task
 
 SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -304,7 +304,11 @@ def checked_id(sample: Sample, seen: set[str]) -> str:
 
 
 def write_picture(folder: Path, name: str, image: Image, image_format: ImageFormat = "png") -> str:
-    """Write one picture below a folder; return its name with suffix."""
+    """Write one picture below a folder; return its name with suffix. What is encoded already keeps its format."""
+    if isinstance(image, StoredPicture):
+        image.place = folder / f"{name}{image.file.suffix}"
+        link(image.file, image.place)
+        return image.place.relative_to(folder).as_posix()
     if image_format == "png":
         write_png(folder / f"{name}.png", image)
         return f"{name}.png"
@@ -312,6 +316,17 @@ def write_picture(folder: Path, name: str, image: Image, image_format: ImageForm
         write_jpeg(folder / f"{name}.jpg", image)
         return f"{name}.jpg"
     raise InputError(f"image_format: expected png or jpeg, got {image_format!r}")
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no such links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def check_labels(sample: Sample, class_names: Sequence[str]) -> None:
