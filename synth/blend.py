@@ -1,4 +1,8 @@
-"""Put new pixels into a picture without a seam: soft edges, in linear light, under the light of the scene."""
+"""Put new pixels into a picture without a seam, in linear light, under the light of the scene.
+
+Objects have outlines: they are laid `over` with an edge as soft as a lens makes it, without a rim of where they come
+from, and in the light of where they go. Surfaces that go on are joined by `multiband` blending, which leaves no edge.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,22 @@ def over(image: Image, window: tuple[int, int, int, int], paint: Linear, alpha: 
     a = alpha[touched][:, None].astype(np.float32)
     mixed: Linear = to_linear(crop[touched]) * (1 - a) + paint[touched].astype(np.float32) * a
     crop[touched] = to_srgb(mixed)
+
+
+def multiband(back: Linear, front: Linear, alpha: Alpha, *, levels: int) -> Linear:
+    """Return (h, w, 3) `front` over `back`, each band of detail mixed over a width of its own (Burt and Adelson 1983).
+
+    levels: bands above the finest; the coarsest is mixed over about 2^levels pixels. 0 is a plain mix.
+    """
+    a = alpha[..., None]
+    if levels <= 0 or min(alpha.shape) < 4:
+        return (back + (front - back) * a).astype(np.float32)
+    coarse = [cv2.pyrDown(x) for x in (back, front, alpha)]
+    size = (alpha.shape[1], alpha.shape[0])
+    fine_back, fine_front = back - cv2.pyrUp(coarse[0], dstsize=size), front - cv2.pyrUp(coarse[1], dstsize=size)
+    below = multiband(coarse[0], coarse[1], coarse[2], levels=levels - 1)
+    mixed: Linear = cv2.pyrUp(below, dstsize=size) + fine_back + (fine_front - fine_back) * a
+    return mixed
 
 
 def soft(mask: Mask, *, sigma_px: float = 0.7) -> Alpha:

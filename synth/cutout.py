@@ -12,8 +12,9 @@ from scenes.camera import Camera
 from scenes.sample import Sample
 from synth.blend import Alpha, harmonised, over
 from synth.canvas import Window, grown
+from synth.ground import ground_frame
 from synth.radiometry import Linear, to_linear
-from synth.regions import Mask, Region
+from synth.regions import Mask, Region, class_index, ignore_value
 from synth.relabel import add_object, covered
 
 _LEAST_SIDE_PX = 3
@@ -23,14 +24,14 @@ _LEAST_SIDE_PX = 3
 class Cutout:
     """An object on its own.
 
-    paint: (h, w, 3) linear light, carried on beyond the outline; alpha: (h, w); label: class index, None = unlabelled
-    key:   of the object it came from, 0 = rendered
+    paint: (h, w, 3) linear light, carried on beyond the outline; alpha: (h, w)
+    label: class index of the object that it becomes, None = no object; code: its class in a segmentation, if known
     """
 
     paint: Linear
     alpha: Alpha
-    label: int | None
-    key: int = 0
+    label: int | None = None
+    code: int | None = None
 
     @property
     def height(self) -> int:
@@ -69,7 +70,17 @@ def cut(sample: Sample, region: Region) -> Cutout:
     soft = cv2.GaussianBlur(padded.astype(np.float32), (0, 0), 0.6)[1:-1, 1:-1]
     alpha = np.clip(soft * 1.3 - 0.15, 0, 1) * region.mask
     label = None if region.row < 0 else int(sample.annotations.labels[region.row])
-    return Cutout(paint, alpha.astype(np.float32), label, region.key)
+    return Cutout(paint, alpha.astype(np.float32), label, _class_of(sample, region))
+
+
+def labelled(sample: Sample, cutout: Cutout, words: tuple[str, ...]) -> Cutout:
+    """Return a cutout with the class that a sample's data set calls by one of some words, where it knows any.
+
+    Frames with a segmentation only get no objects: their truth has none.
+    """
+    index, notes = class_index(sample, *words), sample.annotations
+    objects = len(notes) > 0 or notes.segmentation is None
+    return replace(cutout, label=index if objects else None, code=index)
 
 
 def whole(sample: Sample, region: Region, *, least_px: int = 16) -> bool:
@@ -90,6 +101,28 @@ def horizon_row(sample: Sample) -> float:
     if up[1] > -0.5:
         return float(camera.K[1, 2])
     return float(camera.K[1, 2] + camera.K[1, 1] * -up[2] / up[1])
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Level ground as a frame shows it: row of the horizon, metres of the camera above it, rows of the frame."""
+
+    horizon: float
+    camera_m: float
+    rows: int
+
+    @classmethod
+    def of(cls, sample: Sample) -> Ground:
+        camera = sample.camera or Camera.assumed(sample.width, sample.height)
+        return cls(horizon_row(sample), ground_frame(camera)[1], sample.height)
+
+    def px_per_m(self, foot: float) -> float:
+        """Return how many pixels a metre takes that stands at a row."""
+        return max(foot - self.horizon, 0.5) / self.camera_m
+
+    def stands(self, foot: float) -> bool:
+        """Tell whether a row is far enough below the horizon to say how far away something there stands."""
+        return foot - self.horizon >= 0.02 * self.rows
 
 
 def paste(
@@ -130,15 +163,13 @@ def paste(
     over(image, window, paint, alpha)
     hidden = covered(sample, image, mask, depth_m=depth_m)
     if cutout.label is None:
-        return hidden
-    result = add_object(hidden, mask, cutout.label, depth_m=depth_m)
-    return _with_class(result, sample, mask, cutout)
+        return _with_class(hidden, mask, cutout.code)
+    return _with_class(add_object(hidden, mask, cutout.label, depth_m=depth_m), mask, cutout.code)
 
 
-def _with_class(result: Sample, before: Sample, mask: Mask, cutout: Cutout) -> Sample:
-    """Give the pasted pixels the segmentation class that most of the donor's pixels have, where that is known."""
+def _with_class(result: Sample, mask: Mask, code: int | None) -> Sample:
+    """Give the pasted pixels their segmentation class, where that is known."""
     segmentation = result.annotations.segmentation
-    code = donor_class(before, cutout.key)
     if segmentation is None or code is None:
         return result
     segmentation = segmentation.copy()
@@ -146,15 +177,13 @@ def _with_class(result: Sample, before: Sample, mask: Mask, cutout: Cutout) -> S
     return replace(result, annotations=replace(result.annotations, segmentation=segmentation))
 
 
-def donor_class(sample: Sample, key: int) -> int | None:
+def _class_of(sample: Sample, region: Region) -> int | None:
     """Return the segmentation class of most pixels of an object, None where it says nothing."""
-    notes = sample.annotations
-    rows = np.flatnonzero(notes.instance_ids == key)
-    if notes.segmentation is None or not len(rows) or notes.masks is None:
+    segmentation = sample.annotations.segmentation
+    if segmentation is None or not region.exact:
         return None
-    values = notes.segmentation[notes.masks[rows[0]]].astype(np.int64)
-    ignored = 255 if notes.segmentation.dtype == np.uint8 else -1
-    values = values[values != ignored]
+    values = segmentation[region.slices][region.mask].astype(np.int64)
+    values = values[values != ignore_value(sample.annotations)]
     return int(np.bincount(values).argmax()) if len(values) else None
 
 

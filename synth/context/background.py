@@ -69,7 +69,7 @@ class Background:
         drawn, seed = rng.choice(PLACES), rng.seed()
         kind = drawn if self.place == "any" else self.place
         return BackgroundParams(
-            share=self.table.at(severity) / 100, place=kind, seed=seed, objects=len(_kept_objects(sample))
+            share=self.table.at(severity) / 100, place=kind, seed=seed, objects=len(kept_objects(sample))
         )
 
     def apply(self, sample: Sample, params: BackgroundParams) -> Sample:
@@ -78,15 +78,15 @@ class Background:
             raise InputError(f"{self.name} needs {lacking}; sample {sample.sample_id!r} has none: complete it first")
         if params.objects == 0:
             return sample
-        kept = _kept_objects(sample)
-        objects, matte = _matte(sample, kept)
+        kept = kept_objects(sample)
+        objects, matte = outlined(sample, kept)
         far = _far_first(sample.depth, objects, params.share)
         if not (far >= 0.5).any():
             return sample
         place = make_place(params.place, params.seed, sample.camera)
         behind = place.light * np.maximum(1.4 * scene_white(sample.image), _LEAST_LIGHT)
         behind *= _shadows(sample, kept)[..., None]
-        old = _without_rim(sample, objects)
+        old = without_rim(sample, objects)
         alpha = (far * (1 - matte))[..., None]
         image = to_srgb(old * (1 - alpha) + behind * alpha)
         untouched = alpha[..., 0] <= 0
@@ -101,7 +101,7 @@ class Background:
         return replace(sample, image=image, annotations=notes, depth=depth)
 
 
-def _kept_objects(sample: Sample) -> list[Region]:
+def kept_objects(sample: Sample) -> list[Region]:
     """Return every object, ignored ones included; of a classification image its middle."""
     notes = sample.annotations
     if len(notes):
@@ -116,7 +116,7 @@ def _kept_objects(sample: Sample) -> list[Region]:
     return found_areas
 
 
-def _matte(sample: Sample, kept: list[Region]) -> tuple[Mask, Alpha]:
+def outlined(sample: Sample, kept: list[Region]) -> tuple[Mask, Alpha]:
     """Return (H, W) the objects' pixels, and how much of each pixel is theirs."""
     sharp, vague = np.zeros((2, sample.height, sample.width), np.bool_)
     for region in kept:
@@ -143,7 +143,7 @@ def _far_first(depth: NDArray[np.float32], objects: Mask, share: float) -> Alpha
     return cv2.GaussianBlur(alpha, (0, 0), 0.8)
 
 
-def _without_rim(sample: Sample, objects: Mask) -> Linear:
+def without_rim(sample: Sample, objects: Mask) -> Linear:
     """Return the frame in linear light with objects' colours carried on over their outermost pixels."""
     old = to_linear(sample.image)
     solid = objects.astype(np.uint8)

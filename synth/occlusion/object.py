@@ -11,100 +11,156 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from scenes.sample import Sample
-from synth.cutout import Cutout, cut, horizon_row, paste, whole
+from synth.blend import scene_white
+from synth.cutout import Ground, cut, whole
+from synth.occlusion.front import Actor, Group, choose_actor, foot_row, rendered, slide_in
 from synth.random import Rng
-from synth.regions import Region, pick, regions
+from synth.regions import Region, class_names, pick, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.sprites import furniture
+from synth.sprites import WORDS, furniture
 
 _TRIED = 10  # donors and targets looked at when drawing
+VISIBLE = SeverityTable(
+    "visible fraction",
+    "1",
+    (0.9, 0.7, 0.5, 0.3, 0.15),
+    "Dollar et al. (2012), Caltech pedestrians: partial occlusion hides 1-35 %, heavy 35-80 %",
+)
 
 
 @dataclass(frozen=True)
 class InFrontParams:
-    """targets hidden by donors (keys; 0 = street furniture by seed); nearer: distance in front over distance behind."""
+    """targets hidden by donors (keys; 0 = rendered by kind and seed); nearer: distance in front over distance behind.
+
+    kinds: of what is rendered, "" = street furniture; yaw_steps: eighths of a turn
+    """
 
     visible_fraction: float
     targets: tuple[int, ...]
     donors: tuple[int, ...]
+    kinds: tuple[str, ...]
+    yaw_steps: tuple[int, ...]
     seeds: tuple[int, ...]
     nearer: tuple[float, ...]
     from_left: tuple[bool, ...]
     flipped: tuple[bool, ...]
 
 
-@register
 @dataclass(frozen=True)
-class InFront:
-    """An object pasted in front of another, with the size and foot that its distance gives it.
+class _Draw:
+    """What is drawn for each target, whatever the severity."""
+
+    nearer: float
+    from_left: bool
+    flipped: bool
+    seed: int
+    taste: float
+
+    @classmethod
+    def of(cls, rng: Rng) -> _Draw:
+        return cls(rng.uniform(0.6, 0.85), rng.uniform() < 0.5, rng.uniform() < 0.5, rng.seed(), rng.uniform())
+
+
+@dataclass(frozen=True)
+class FrontShift:
+    """Base of the shifts that put an object in front of another; a shift adds its name and kinds.
 
     max_targets: at most so many objects are hidden; min_side_px: smaller objects are left alone
     """
 
-    name: ClassVar[str] = "occlusion/object"
     family: ClassVar[Family] = "occlusion"
     needs: ClassVar[frozenset[Need]] = frozenset()
     changes: ClassVar[Change] = "content"
-    table: ClassVar[SeverityTable] = SeverityTable(
-        "visible fraction",
-        "1",
-        (0.9, 0.7, 0.5, 0.3, 0.15),
-        "Dollar et al. (2012), Caltech pedestrians: partial occlusion hides 1-35 %, heavy 35-80 %",
-    )
+    table: ClassVar[SeverityTable] = VISIBLE
     params_type: ClassVar[type[InFrontParams]] = InFrontParams
+    kinds: ClassVar[tuple[str, ...]] = ()  # of road users rendered where the frame offers none
 
     max_targets: int = 3
     min_side_px: int = 8
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> InFrontParams:
-        everything = regions(sample)
+        everything, ground = regions(sample), Ground.of(sample)
         found = [everything[i] for i in rng.permutation(len(everything))]
-        donors = [r for r in found if whole(sample, r)][:_TRIED]
+        donors = [r for r in found if whole(sample, r) and self._suits(sample, r)][:_TRIED]
         large = [r for r in found if min(r.width, r.height) >= self.min_side_px and not _fills(sample, r)]
-        found = [r for r in large if _stands(sample, r)] or large
-        drawn = [
-            (rng.uniform(0.6, 0.85), rng.uniform() < 0.5, rng.uniform() < 0.5, rng.seed(), rng.uniform())
-            for _ in range(self.max_targets)
-        ]
-        pairs: list[tuple[Region, int]] = []
+        found = [r for r in large if ground.stands(r.window[3])] or large
+        drawn = [_Draw.of(rng) for _ in range(self.max_targets)]
+        taken: list[tuple[Region, int, Actor, _Draw]] = []
         for target in found[:_TRIED]:
-            if len(pairs) == self.max_targets:
+            if len(taken) == self.max_targets:
                 break
-            if any(_near(target, other) for other, _ in pairs):
+            if any(_near(target, other) for other, *_ in taken):
                 continue
-            donor = _best_donor(sample, target, donors, *drawn[len(pairs)][::4])
-            pairs.append((target, 0 if donor is None else donor.key))
-        drawn = drawn[: len(pairs)]
+            d = drawn[len(taken)]
+            donor = _best_donor(ground, target, donors, d.nearer, d.taste)
+            chosen = choose_actor(ground, target, self.kinds, d.nearer, d.taste) if donor is None else None
+            if donor is None and chosen is None and self.kinds:
+                continue
+            taken.append((target, 0 if donor is None else donor.key, chosen or Actor("", 0, d.nearer), d))
         return InFrontParams(
             visible_fraction=self.table.at(severity),
-            targets=tuple(target.key for target, _ in pairs),
-            donors=tuple(key for _, key in pairs),
-            seeds=tuple(d[3] for d in drawn),
-            nearer=tuple(d[0] for d in drawn),
-            from_left=tuple(d[1] for d in drawn),
-            flipped=tuple(d[2] for d in drawn),
+            targets=tuple(target.key for target, *_ in taken),
+            donors=tuple(key for _, key, _, _ in taken),
+            kinds=tuple(chosen.kind for _, _, chosen, _ in taken),
+            yaw_steps=tuple(chosen.yaw_step for _, _, chosen, _ in taken),
+            seeds=tuple(d.seed for *_, d in taken),
+            nearer=tuple(chosen.nearer for _, _, chosen, _ in taken),
+            from_left=tuple(d.from_left for *_, d in taken),
+            flipped=tuple(d.flipped for *_, d in taken),
         )
 
     def apply(self, sample: Sample, params: InFrontParams) -> Sample:
         original = sample
-        known = {region.key: region for region in regions(sample)}
-        order = sorted(range(len(params.targets)), key=lambda i: known[params.targets[i]].window[3])
-        for i in order:
-            (target,) = pick(original, params.targets[i : i + 1])
-            donor = params.donors[i]
-            if donor:
-                factor = _scale(original, known[donor], target, params.nearer[i])
-                front = cut(original, known[donor]).scaled(factor, flipped=params.flipped[i])
-            else:
-                front = _furniture(original, params.seeds[i], target, params.nearer[i])
-            sample = _slide_in(
-                sample, original, target, front, params.visible_fraction, params.nearer[i], params.from_left[i]
+        targets = pick(original, params.targets)
+        for i in sorted(range(len(targets)), key=lambda i: targets[i].window[3]):
+            front = _front(original, targets[i], params, i)
+            sample = slide_in(
+                sample,
+                original,
+                targets[i],
+                front,
+                visible=params.visible_fraction,
+                nearer=params.nearer[i],
+                from_left=params.from_left[i],
+                fit_light=0.25 if params.donors[i] else 0.0,
             )
         return sample
+
+    def _suits(self, sample: Sample, region: Region) -> bool:
+        """Tell whether an object of the frame is of this shift's kinds; where classes have no names, none is."""
+        if not self.kinds:
+            return True
+        names = class_names(sample)
+        label = -1 if region.row < 0 else int(sample.annotations.labels[region.row])
+        wanted = {word for kind in self.kinds for word in WORDS[kind]}
+        return 0 <= label < len(names) and names[label] in wanted
+
+
+@register
+@dataclass(frozen=True)
+class InFront(FrontShift):
+    """An object of the frame in front of another, with the size and foot that its distance gives it."""
+
+    name: ClassVar[str] = "occlusion/object"
+
+
+def _front(sample: Sample, target: Region, params: InFrontParams, i: int) -> Group:
+    """Return what is to stand in front of a target, at its size there."""
+    ground, nearer = Ground.of(sample), params.nearer[i]
+    if params.donors[i]:
+        (donor,) = pick(sample, (params.donors[i],))
+        factor = _scale(ground, donor, target, nearer)
+        return Group((cut(sample, donor).scaled(factor, flipped=params.flipped[i]),))
+    if params.kinds[i]:
+        chosen = Actor(params.kinds[i], params.yaw_steps[i], nearer)
+        return rendered(sample, target, chosen, params.seeds[i], flipped=params.flipped[i])
+    piece = furniture(params.seeds[i], wide=target.width > 0.8 * target.height)
+    tall = target.height + max(0.0, foot_row(ground, target, nearer) - target.window[3])
+    height, width = piece.alpha.shape
+    scale = piece.px_per_m * max(1.05 * tall / height, 1.1 * target.width / width)
+    return Group((piece.lit(scene_white(sample.image), px_per_m=scale),))
 
 
 def _fills(sample: Sample, region: Region) -> bool:
@@ -117,100 +173,21 @@ def _near(a: Region, b: Region) -> bool:
     return a.window[0] - gap < b.window[2] and b.window[0] - gap < a.window[2]
 
 
-def _stands(sample: Sample, target: Region) -> bool:
-    """Tell whether an object's foot is far enough below the horizon to say how far away it stands."""
-    return float(target.window[3]) - horizon_row(sample) >= 0.02 * sample.height
-
-
-def _foot(sample: Sample, target: Region, nearer: float) -> float:
-    """Return the row on which something in front of a target stands."""
-    if not _stands(sample, target):
-        return target.window[3] + 0.12 * target.height
-    horizon = horizon_row(sample)
-    return horizon + (target.window[3] - horizon) / nearer
-
-
-def _scale(sample: Sample, donor: Region, target: Region, nearer: float) -> float:
+def _scale(ground: Ground, donor: Region, target: Region, nearer: float) -> float:
     """Return by how much a donor grows when it stands in front of the target."""
-    horizon = horizon_row(sample)
-    return (_foot(sample, target, nearer) - horizon) / (donor.window[3] - horizon)
+    return (foot_row(ground, target, nearer) - ground.horizon) / (donor.window[3] - ground.horizon)
 
 
-def _furniture(sample: Sample, seed: int, target: Region, nearer: float) -> Cutout:
-    """Return street furniture just large enough to hide a target."""
-    front = furniture(seed, wide=target.width > 0.8 * target.height)
-    tall = target.height + max(0.0, _foot(sample, target, nearer) - target.window[3])
-    return front.scaled(max(1.05 * tall / front.height, 1.1 * target.width / front.width))
-
-
-def _best_donor(sample: Sample, target: Region, donors: list[Region], nearer: float, taste: float) -> Region | None:
+def _best_donor(ground: Ground, target: Region, donors: list[Region], nearer: float, taste: float) -> Region | None:
     """Return a donor that can hide most of the target; among those able to, one by taste."""
     able = []
-    for donor in donors if _stands(sample, target) else ():
-        if donor.key == target.key or not _stands(sample, donor):
+    for donor in donors if ground.stands(target.window[3]) else ():
+        if donor.key == target.key or not ground.stands(donor.window[3]):
             continue
-        factor = _scale(sample, donor, target, nearer)
+        factor = _scale(ground, donor, target, nearer)
         if factor > 3.0:
             continue
-        tall = factor * donor.height - (_foot(sample, target, nearer) - target.window[3])
+        tall = factor * donor.height - (foot_row(ground, target, nearer) - target.window[3])
         if tall >= 0.8 * target.height and factor * donor.width >= 0.8 * target.width:
             able.append(donor)
     return able[int(taste * len(able))] if able else None
-
-
-def _slide_in(
-    sample: Sample,
-    original: Sample,
-    target: Region,
-    front: Cutout,
-    visible: float,
-    nearer: float,
-    from_left: bool,
-) -> Sample:
-    """Paste the front object where it leaves the wanted fraction of the target, coming from one side."""
-    foot = _foot(original, target, nearer)
-    top = round(foot) - front.height
-    middle = round(0.5 * (target.window[0] + target.window[2]) - 0.5 * front.width)
-    away = (target.window[0] - front.width) if from_left else target.window[2]
-    low, high = 0, abs(middle - away)
-    wanted = (1 - visible) * target.pixels
-    while low < high:  # the first step at which enough is hidden; hiding grows from the side to the middle
-        step = (low + high) // 2
-        if _hidden(target, front, away + step * (1 if from_left else -1), top) >= wanted:
-            high = step
-        else:
-            low = step + 1
-    left = away + low * (1 if from_left else -1)
-    depth = _depth(original, target)
-    free = np.ones((sample.height, sample.width), np.bool_)
-    for other in regions(original):
-        if other.key != target.key and other.exact and other.window[3] > foot + 1:
-            free[other.slices] &= ~other.mask
-    return paste(
-        sample,
-        front,
-        left,
-        top,
-        depth_m=None if depth is None else depth * nearer,
-        fit_light=0.25,
-        free=free,
-        shadow=True,
-    )
-
-
-def _hidden(target: Region, front: Cutout, left: int, top: int) -> int:
-    """Return how many pixels of the target a cutout hides from a place."""
-    x1, y1 = max(target.window[0], left), max(target.window[1], top)
-    x2, y2 = min(target.window[2], left + front.width), min(target.window[3], top + front.height)
-    if x2 <= x1 or y2 <= y1:
-        return 0
-    behind = target.mask[y1 - target.window[1] : y2 - target.window[1], x1 - target.window[0] : x2 - target.window[0]]
-    return int(np.count_nonzero(behind & front.mask[y1 - top : y2 - top, x1 - left : x2 - left]))
-
-
-def _depth(sample: Sample, target: Region) -> float | None:
-    if sample.depth is None:
-        return None
-    depth = sample.depth[target.slices][target.mask]
-    depth = depth[np.isfinite(depth)]
-    return float(np.median(depth)) if len(depth) else None

@@ -8,7 +8,7 @@ import pytest
 from scenes.sample import Sample
 from synth.boxworld import box_sample
 from synth.context.background import Background
-from synth.context.object import Misplaced
+from synth.context.misplaced import Misplaced
 from synth.context.places import PLACES, make_place
 from synth.cutout import horizon_row
 from synth.pipeline import shifted
