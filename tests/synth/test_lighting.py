@@ -12,7 +12,8 @@ from scenes.camera import Camera, look
 from scenes.sample import Sample
 from synth.boxworld import box_sample
 from synth.lighting.low_sun import LowSun, LowSunParams
-from synth.lighting.night import Night, NightParams, lamps
+from synth.lighting.night import Night, NightParams
+from synth.lighting.relight import lamps
 from synth.radiometry import luminance, to_linear
 from synth.random import rng_for
 
@@ -76,7 +77,7 @@ def test_a_red_lamp_stays_and_a_red_panel_does_not() -> None:
     image[100:106, 300:306] = (255, 40, 30)  # a lamp
     image[100:180, 400:520] = (255, 40, 30)  # a panel
     image[200:204, 100:300] = (255, 40, 30)  # a stripe
-    found = lamps(image)
+    found = lamps(image, sample.depth, sample.camera) / 255.0
     assert found[102, 302] > 0.8
     assert found[110:170, 410:510].max() == 0.0
     assert found[200:204, 120:280].max() == 0.0

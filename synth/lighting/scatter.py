@@ -1,0 +1,91 @@
+"""Light scattered in lens and windscreen: the veil around lamps, the sun and bright openings.
+
+The CIE general disability glare equation (CIE 146:2002, after Stiles and Holladay) gives the veiling luminance at an
+angle from a source by the illuminance that the source makes at the eye. It was measured for eyes; a lens behind a
+windscreen scatters about as much, and with the same fall over the angle (Vos 2003; McCann and Rizzi 2012 for cameras).
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from synth.radiometry import Linear
+
+SMALLEST_DEG = 0.1  # where the equation ends
+AGE_TERM = 1.0 + (25.0 / 62.5) ** 4  # clear media
+VEIL_STEP = 4  # veils are smooth: made at a quarter of the size
+Sources = NDArray[np.float32]  # (N, 5) x, y in pixels, then lux at the camera of the three channels
+
+
+def veiling_luminance(angle_deg: float) -> float:
+    """Return cd/m2 of veil for one lux at the camera, CIE 146: 10 / a^3 + 5 / a^2 (1 + (age / 62.5)^4), a in degrees.
+
+    >>> round(veiling_luminance(2.0) / veiling_luminance(20.0))  # near its square further out, steeper near the source
+    187
+    """
+    angle = max(angle_deg, SMALLEST_DEG)
+    return 10.0 / angle**3 + 5.0 * AGE_TERM / angle**2
+
+
+def veil_size(camera: Camera, step: int = VEIL_STEP) -> tuple[int, int]:
+    """Return width and height of a veil; pictures too small to be reduced keep their size."""
+    if min(camera.width, camera.height) < 8 * step:
+        return camera.width, camera.height
+    return camera.width // step, camera.height // step
+
+
+def veil_of(sources: Sources, camera: Camera, *, step: int = VEIL_STEP) -> Linear:
+    """Return (h, w, 3) luminance of the veil that point sources lay over a picture, at `veil_size`."""
+    width, height = veil_size(camera, step)
+    veil = np.zeros((height, width, 3), np.float32)
+    if len(sources):
+        _add_veil(np.ascontiguousarray(sources, np.float32), _pinhole(camera, width, height), veil)
+    return veil
+
+
+def _pinhole(camera: Camera, width: int, height: int) -> NDArray[np.float32]:
+    """Return (6,) 1/fx, cx, 1/fy, cy of the full picture, and full pixels per pixel of a reduced one, both ways."""
+    K = camera.K
+    return np.array(
+        [1 / K[0, 0], K[0, 2], 1 / K[1, 1], K[1, 2], camera.width / width, camera.height / height], np.float32
+    )
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _add_veil(sources, pinhole, veil):  # type: ignore[no-untyped-def]  # numba infers
+    """Add the glare of each source; the angle between two rays is taken from their chord, true to 0.3 % up to 60."""
+    height, width = veil.shape[:2]
+    one = np.float32(1.0)
+    degree2 = np.float32((180.0 / math.pi) ** 2)
+    for n in range(len(sources)):
+        sx = (sources[n, 0] - pinhole[1]) * pinhole[0]
+        sy = (sources[n, 1] - pinhole[3]) * pinhole[2]
+        sz = one / np.sqrt(one + sx * sx + sy * sy)
+        sx, sy = sx * sz, sy * sz
+        red, green, blue = sources[n, 2], sources[n, 3], sources[n, 4]
+        for i in range(height):
+            y = ((np.float32(i) + np.float32(0.5)) * pinhole[5] - pinhole[3]) * pinhole[2]
+            for j in range(width):
+                x = ((np.float32(j) + np.float32(0.5)) * pinhole[4] - pinhole[1]) * pinhole[0]
+                z = one / np.sqrt(one + x * x + y * y)
+                dx, dy, dz = x * z - sx, y * z - sy, z - sz
+                chord2 = dx * dx + dy * dy + dz * dz
+                angle2 = chord2 * (one + chord2 * np.float32(1.0 / 12.0)) * degree2
+                inverse2 = one / max(angle2, np.float32(SMALLEST_DEG**2))
+                glare = inverse2 * (np.float32(10.0) * np.sqrt(inverse2) + np.float32(5.0 * AGE_TERM))
+                veil[i, j, 0] += red * glare
+                veil[i, j, 1] += green * glare
+                veil[i, j, 2] += blue * glare
+
+
+def spread_out(small: Linear, camera: Camera) -> Linear:
+    """Return a reduced field (h, w, 3) at the size of the picture, bilinearly."""
+    size = (camera.width, camera.height)
+    full: Linear = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR).reshape(camera.height, camera.width, 3)
+    return full
