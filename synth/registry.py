@@ -136,13 +136,21 @@ def resolve(name: str) -> type[Any]:
 
 
 def expand(name: str) -> list[str]:
-    """Return the full names that a family, `all` (every physical shift) or a single name stands for."""
+    """Return the full names that a family, `all` (every physical shift) or a single name stands for.
+
+    A shift that needs a model which is not on this machine is no part of `all` or of its family.
+    """
     shifts = shift_classes()
     if name == "all":
-        return [full for full in shifts if not full.startswith("imagenet_c/")]
+        return [full for full, cls in shifts.items() if cls.family != "imagenet_c" and _complete(cls)]
     if name in FAMILIES:
-        return [full for full, cls in shifts.items() if cls.family == name]
+        return [full for full, cls in shifts.items() if cls.family == name and _complete(cls)]
     return [resolve(name).name]
+
+
+def _complete(cls: type[Any]) -> bool:
+    """Tell whether the model of a shift is on this machine: its `missing_model`, if it has one, says nothing."""
+    return "model" not in cls.needs or not hasattr(cls, "missing_model") or cls.missing_model() is None
 
 
 def create(name: str, options: Mapping[str, Any] | None = None) -> Shift[Any]:
