@@ -1,8 +1,13 @@
-"""What fog, rain and snow share: the path of light through a layer of air, its airlight, and the veil it lays."""
+"""What the shifts of the air share: the optical depth along each ray, the veil that it lays, and its light.
+
+Light that meets air of extinction beta (1/m) along a path is left to a share of exp(-optical depth), optical depth =
+beta x path; airlight fills up the rest (Koschmieder 1924). All in linear light; every kernel is one pass.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,11 +17,17 @@ from numpy.typing import NDArray
 from scenes.camera import Camera
 from scenes.errors import InputError
 from scenes.sample import Depth, Image, Sample
-from synth.ground import climb
-from synth.radiometry import Linear, decode, encode, luminance, ray_length, to_linear
+from synth.ground import ground_frame
+from synth.radiometry import Linear, decode_row, encode_row, luminance, to_linear
 
 CONTRAST_AT_VISIBILITY = 0.05  # meteorological optical range (WMO No. 8): the range at which 5 % of contrast is left
+FAST = {"contract", "arcp", "nsz", "reassoc", "afn"}  # fast arithmetic that still knows infinity: depth of the sky
 _BRIGHTEST_SHARE = 0.1
+_FULL = 30.0  # optical depth beyond which nothing gets through
+_NO_COVER = np.zeros((1, 1), np.float32)
+_NO_LIGHT = np.zeros((1, 1, 3), np.float32)
+
+Colour = tuple[float, float, float]
 
 
 def extinction_per_m(visibility_m: float) -> float:
@@ -38,66 +49,193 @@ def depth_and_camera(sample: Sample, shift: str) -> tuple[Depth, Camera]:
     return sample.depth, sample.camera
 
 
-def transmission(
-    image: Image, depth: Depth, camera: Camera, *, extinction_per_m: float, layer_m: float
-) -> NDArray[np.float32]:
-    """Return (H, W) share of light that gets through the air along each ray, exp(-extinction x path).
+@dataclass(frozen=True)
+class Air:
+    """A body of air over the road.
 
-    The air reaches `layer_m` over the camera: a ray to the sky leaves it after layer_m / sin(elevation), and never does
-    at the horizon. Pixels that hold sky and object get both shares.
+    extinction_per_m: of green light, at the height of the road; ratio: that of red, green and blue over it
+    airlight:         linear radiance that a thick layer of it sends
+    layer_m:          it reaches so far over the camera: a ray to the sky leaves it after layer_m / sin(elevation), and
+                      never does at the horizon
+    scale_height_m:   if positive, extinction falls off as exp(-height / scale height) instead
     """
-    length = ray_length(camera)
-    path = depth * length
-    sky = np.isinf(depth)
-    share = sky_share(image, depth) if sky.any() else None
-    if share is not None:
-        elevation = np.maximum(climb(camera), np.float32(1e-6)) / length  # its sine
-        np.copyto(path, np.float32(layer_m) / elevation, where=sky)
-    through: NDArray[np.float32] = cv2.exp(np.float32(-extinction_per_m) * path).reshape(path.shape)
-    if share is not None:
-        rim = (share > 0) & ~sky
-        beyond = np.exp(np.float32(-extinction_per_m * layer_m) / elevation[rim])
-        through[rim] += share[rim] * (beyond - through[rim])
+
+    extinction_per_m: float
+    airlight: Colour
+    layer_m: float = 1000.0
+    scale_height_m: float = 0.0
+    ratio: Colour = (1.0, 1.0, 1.0)
+
+    def law(self) -> NDArray[np.float32]:
+        """Return (3,) extinction, layer, scale height for kernels."""
+        return np.array([self.extinction_per_m, self.layer_m, self.scale_height_m], np.float32)
+
+
+def transmission(image: Image, depth: Depth, camera: Camera, air: Air) -> NDArray[np.float32]:
+    """Return (H, W) share of green light that gets through the air along each ray.
+
+    Pixels that hold sky and object let both shares through.
+    """
+    through = np.empty(depth.shape, np.float32)
+    depth, geometry = np.ascontiguousarray(depth), ray_geometry(camera)
+    _transmission(depth, geometry, air.law(), *_rim(image, depth, geometry, air), through)
     return through
 
 
+def _rim(
+    image: Image, depth: Depth, geometry: NDArray[np.float32], air: Air
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return (R,) flat indices, in order, of the pixels that hold sky and object, and their optical depth (R,)."""
+    sky = sky_codes(image, depth)
+    rim = np.flatnonzero(sky - np.uint8(1) < 254)  # 0 wraps round to 255
+    tau = np.empty(rim.shape, np.float32)
+    _at_rim(rim, depth, sky, geometry, air.law(), tau)
+    return rim, tau
+
+
+def ray_geometry(camera: Camera) -> NDArray[np.float32]:
+    """Return (8,) ray slopes x = a j + b, y = c i + d, world up in the camera (3,), and camera height."""
+    up, height = ground_frame(camera)
+    a, c = 1.0 / camera.K[0, 0], 1.0 / camera.K[1, 1]
+    b, d = (0.5 - camera.K[0, 2]) * a, (0.5 - camera.K[1, 2]) * c
+    return np.array([a, b, c, d, up[0], up[1], up[2], height], np.float32)
+
+
+@njit(cache=True, inline="always")
+def decay(tau):  # type: ignore[no-untyped-def]  # numba infers: float32 -> float32
+    """For kernels: exp(-tau) for |tau| < 20 or more: a Pade approximant to the 16th power, within 4e-6."""
+    y = min(tau, np.float32(20.0)) * np.float32(1.0 / 16.0)
+    even = np.float32(1.0) + y * y * np.float32(1.0 / 12.0)
+    half = y * np.float32(0.5)
+    share = (even - half) / (even + half)
+    share *= share
+    share *= share
+    share *= share
+    return share * share
+
+
+@njit(cache=True, inline="always")
+def _even(z, rise, length, beta, layer):  # type: ignore[no-untyped-def]  # numba infers
+    """Return the optical depth of a layer for a point at depth z, or the sky, of a ray that climbs `rise` a metre."""
+    path = layer / max(rise, np.float32(1e-6)) if z > np.float32(1e6) else z
+    return min(beta * length * path, np.float32(_FULL))
+
+
+@njit(cache=True, inline="always")
+def _low(z, rise, length, beta, scale, height):  # type: ignore[no-untyped-def]  # numba infers
+    """Return the optical depth of air that thins out upwards; see `optical_depth_low`."""
+    far = min(z, np.float32(1e6))
+    road = height / max(-rise, np.float32(1e-7))
+    under = max(far - road, np.float32(0.0))
+    climbed = rise * (far - under) / scale
+    some = climbed if abs(climbed) > np.float32(0.02) else np.float32(1.0)
+    series = np.float32(1.0) - climbed * (np.float32(0.5) - climbed * np.float32(1.0 / 6.0))
+    mean = (np.float32(1.0) - decay(some)) / some if abs(climbed) > np.float32(0.02) else series
+    return min(beta * length * (decay(height / scale) * mean * (far - under) + under), np.float32(_FULL))
+
+
+@njit(cache=True, inline="always")
+def _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill tau (W,) with extinction x path of row i; return how many of the rim's pixels are done."""
+    a, b, c, d, up_x, up_y, up_z, height = geometry
+    beta, layer, scale = law  # numbers of their own: what is read from an array could change under the kernel's writes
+    y = c * np.float32(i) + d
+    if scale > 0:
+        for j in range(tau.size):
+            x = a * np.float32(j) + b
+            length = np.sqrt(np.float32(1.0) + x * x + y * y)
+            tau[j] = _low(depth[i, j], up_x * x + up_y * y + up_z, length, beta, scale, height)
+    else:
+        for j in range(tau.size):
+            x = a * np.float32(j) + b
+            length = np.sqrt(np.float32(1.0) + x * x + y * y)
+            tau[j] = _even(depth[i, j], up_x * x + up_y * y + up_z, length, beta, layer)
+    while done < rim.size and rim[done] < (i + 1) * tau.size:
+        tau[rim[done] - i * tau.size] = rim_tau[done]
+        done += 1
+    return done
+
+
+@njit(cache=True, nogil=True)
+def _at_rim(rim, depth, sky, geometry, law, tau):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill tau (R,) with the optical depth of pixels that hold sky and object: it lets the light of both through."""
+    a, b, c, d, up_x, up_y, up_z, height = geometry
+    beta, layer, scale = law
+    columns = depth.shape[1]
+    for k in range(rim.size):
+        i, j = rim[k] // columns, rim[k] % columns
+        x, y = a * np.float32(j) + b, c * np.float32(i) + d
+        length = np.sqrt(np.float32(1.0) + x * x + y * y)
+        rise = up_x * x + up_y * y + up_z
+        if scale > 0:
+            near = _low(depth[i, j], rise, length, beta, scale, height)
+            far = _low(np.float32(np.inf), rise, length, beta, scale, height)
+        else:
+            near = _even(depth[i, j], rise, length, beta, layer)
+            far = _even(np.float32(np.inf), rise, length, beta, layer)
+        part = np.float32(sky[i, j]) * np.float32(1.0 / 255.0)
+        through = (np.float32(1.0) - part) * decay(near) + part * decay(far)
+        tau[k] = min(-np.log(max(through, np.float32(1e-13))), np.float32(_FULL))
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _transmission(depth, geometry, law, rim, rim_tau, out):  # type: ignore[no-untyped-def]  # numba infers
+    tau, done = np.empty(depth.shape[1], np.float32), 0
+    for i in range(depth.shape[0]):
+        done = _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau)
+        for j in range(tau.size):
+            out[i, j] = decay(tau[j])
+
+
 def sky_share(image: Image, depth: Depth) -> NDArray[np.float32]:
-    """Return (H, W) how much of each pixel is sky, 0 to 1.
+    """Return (H, W) how much of each pixel is sky, 0 to 1; see `sky_codes`."""
+    return sky_codes(image, depth).astype(np.float32) * np.float32(1.0 / 255.0)
+
+
+def sky_codes(image: Image, depth: Depth) -> NDArray[np.uint8]:
+    """Return (H, W) how much of each pixel is sky, 0 to 255.
 
     Depth knows sky or not; at the rim, and between leaves, pixels hold both, and those nearly as bright as the sky
     beside them are mostly sky. Without this, rims keep the day's sky and shine at night.
     """
-    sky = np.isinf(depth).astype(np.uint8)
+    sky = np.isinf(depth).view(np.uint8)
+    codes = sky * np.uint8(255)
     if not sky.any() or sky.all():
-        return sky.astype(np.float32)
+        return codes
     edge = max(3, image.shape[1] // 110) | 1
     near = cv2.dilate(sky, np.ones((edge, edge), np.uint8)).reshape(sky.shape)
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).reshape(sky.shape)
-    wide = (2 * edge + 1, 2 * edge + 1)
-    count = cv2.blur(sky * np.uint8(255), wide).reshape(sky.shape)
-    light = cv2.blur(grey * sky, wide).reshape(sky.shape)
-    out = np.empty(sky.shape, np.float32)
-    _share(sky, near, grey, count, light, out)
-    return out
+    # the sky's level changes slowly: every fourth pixel of large pictures tells it
+    step = 4 if min(sky.shape) >= 256 else 1
+    thin_sky = np.ascontiguousarray(sky[::step, ::step])
+    grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_RGB2GRAY).reshape(thin_sky.shape)
+    wide = (2 * (edge // step) + 1, 2 * (edge // step) + 1)
+    count = cv2.blur(thin_sky * np.uint8(255), wide).reshape(grey.shape)
+    light = cv2.blur(grey * thin_sky, wide).reshape(grey.shape)
+    _share(np.ascontiguousarray(image), sky, near, count, light, step, codes)
+    return codes
 
 
-@njit(cache=True)
-def _share(sky, near, grey, count, light, out):  # type: ignore[no-untyped-def]  # numba infers
+@njit(cache=True, nogil=True)
+def _share(image, sky, near, count, light, step, codes):  # type: ignore[no-untyped-def]  # numba infers
     low, high = np.float32(0.45), np.float32(0.85)  # of the sky's grey level: none, and all of the pixel is sky
     for i in range(sky.shape[0]):
         for j in range(sky.shape[1]):
-            share = np.float32(sky[i, j])
-            if near[i, j] > sky[i, j] and count[i, j] > 0 and light[i, j] > 0:
-                level = np.float32(light[i, j]) * np.float32(255.0) / np.float32(count[i, j])
-                part = (np.float32(grey[i, j]) / level - low) / (high - low)
-                share = min(max(part, np.float32(0.0)), np.float32(1.0))
-            out[i, j] = share
+            if near[i, j] <= sky[i, j]:
+                continue
+            y, x = i // step, j // step
+            if count[y, x] > 0 and light[y, x] > 0:
+                level = np.float32(light[y, x]) * np.float32(255.0) / np.float32(count[y, x])
+                grey = np.float32(0.299) * np.float32(image[i, j, 0]) + np.float32(0.587) * np.float32(image[i, j, 1])
+                grey += np.float32(0.114) * np.float32(image[i, j, 2])
+                part = (grey / level - low) / (high - low)
+                codes[i, j] = np.uint8(np.float32(255.0) * min(max(part, np.float32(0.0)), np.float32(1.0)))
 
 
-def airlight_of(image: Image) -> tuple[float, float, float]:
+def airlight_of(image: Image) -> Colour:
     """Estimate the linear radiance of a thick layer of air: that of the brightest tenth, nearly grey, never white."""
     height, width = image.shape[:2]
-    small = cv2.resize(image, (min(width, 64), min(height, 64)), interpolation=cv2.INTER_AREA)
+    thin = np.ascontiguousarray(image[:: max(1, height // 180), :: max(1, width // 320)])
+    small = cv2.resize(thin, (min(width, 64), min(height, 64)), interpolation=cv2.INTER_AREA)
     linear = to_linear(small).reshape(-1, 3)
     level = luminance(linear)
     brightest = linear[np.argsort(level, kind="stable")[-max(1, int(_BRIGHTEST_SHARE * len(level))) :]].mean(axis=0)
@@ -109,42 +247,55 @@ def airlight_of(image: Image) -> tuple[float, float, float]:
     return float(colour[0]), float(colour[1]), float(colour[2])
 
 
-def veil(image: Image, transmission: NDArray[np.float32], airlight: tuple[float, float, float]) -> Image:
-    """Return I = J t + A (1 - t) in linear light; image (H, W, 3), transmission (H, W) in [0, 1]."""
-    out = np.empty_like(image, order="C")
-    _veil(np.ascontiguousarray(image), np.ascontiguousarray(transmission), np.array(airlight, np.float32), out)
+def veil(
+    image: Image,
+    depth: Depth,
+    camera: Camera,
+    air: Air,
+    *,
+    gain: Colour = (1.0, 1.0, 1.0),
+    grey: float = 0.0,
+    cover: NDArray[np.float32] = _NO_COVER,
+    light: Linear = _NO_LIGHT,
+) -> Image:
+    """Return I = J t + A (1 - t), t = exp(-optical depth), in linear light, of image (H, W, 3) and depth (H, W).
+
+    gain, grey: light left of each channel, and share of its colour lost, before the air
+    cover, light: share of each pixel (H, W) that particles before the air hide, and what they send: a small map
+        (h, w, 3) stretched over the picture
+    """
+    out = np.empty(image.shape, np.uint8)
+    colour = np.array([air.ratio, gain, air.airlight], np.float32)
+    source, depth, geometry = np.ascontiguousarray(image), np.ascontiguousarray(depth), ray_geometry(camera)
+    rim, tau = _rim(image, depth, geometry, air)
+    _veil(source, depth, geometry, air.law(), rim, tau, colour, np.float32(grey), cover, light, out)
     return out
 
 
-@njit(cache=True)
-def _veil(image, transmission, airlight, out):  # type: ignore[no-untyped-def]  # numba infers
-    rows, columns = transmission.shape
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _veil(image, depth, geometry, law, rim, rim_tau, colour, lost, cover, light, out):  # type: ignore[no-untyped-def]  # numba infers
+    rows, columns = depth.shape
+    covered = cover.shape[0] == rows and cover.shape[1] == columns
+    k0, k1, k2 = colour[0]
+    g0, g1, g2 = colour[1]
+    a0, a1, a2 = colour[2]
+    red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
+    steps, tau, done = np.empty((3, columns), np.uint16), np.empty(columns, np.float32), 0
+    place = np.arange(columns) * light.shape[1] // columns
     for i in range(rows):
+        done = _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau)
+        decode_row(image[i].reshape(-1), red, green, blue)
         for j in range(columns):
-            t = transmission[i, j]
-            rest = np.float32(1.0) - t
-            for c in range(3):
-                out[i, j, c] = encode(decode(image[i, j, c]) * t + airlight[c] * rest)
-
-
-def cloud_over(
-    linear: Linear, through: NDArray[np.float32], airlight: tuple[float, float, float], *, sun_lost: float
-) -> None:
-    """Take sun and colour from linear light (H, W, 3), and lay the veil over it, in place.
-
-    sun_lost: 0 = as it is, 1 = half the light and half the colour gone; through: (H, W) transmission
-    """
-    _cloud_over(linear, through, np.array(airlight, np.float32), np.float32(0.5 * sun_lost))
-
-
-@njit(cache=True)
-def _cloud_over(linear, through, airlight, lost):  # type: ignore[no-untyped-def]  # numba infers
-    rows, columns = through.shape
-    one = np.float32(1.0)
-    for i in range(rows):
-        for j in range(columns):
-            pixel, t = linear[i, j], through[i, j]
-            grey = np.float32(0.2126) * pixel[0] + np.float32(0.7152) * pixel[1] + np.float32(0.0722) * pixel[2]
-            for c in range(3):
-                clouded = (one - lost) * (pixel[c] + lost * (grey - pixel[c]))
-                pixel[c] = clouded * t + airlight[c] * (one - t)
+            r, g, b = red[j], green[j], blue[j]
+            level = lost * (np.float32(0.2126) * r + np.float32(0.7152) * g + np.float32(0.0722) * b)
+            red[j] = a0 + ((r - lost * r + level) * g0 - a0) * decay(k0 * tau[j])
+            green[j] = a1 + ((g - lost * g + level) * g1 - a1) * decay(k1 * tau[j])
+            blue[j] = a2 + ((b - lost * b + level) * g2 - a2) * decay(k2 * tau[j])
+        if covered:
+            row = light[i * light.shape[0] // rows]
+            for j in range(columns):
+                part, x = cover[i, j], place[j]
+                red[j] += part * (row[x, 0] - red[j])
+                green[j] += part * (row[x, 1] - green[j])
+                blue[j] += part * (row[x, 2] - blue[j])
+        encode_row(red, green, blue, steps, out[i].reshape(-1))

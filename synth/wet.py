@@ -2,9 +2,14 @@
 
 Water fills the pores of a surface and darkens it to about 0.55 of its dry albedo (Lekner and Dorf 1988); its film
 reflects after Fresnel (Schlick 1994, refractive index 1.33), near nothing at the feet and most of the light far away.
+A film follows the rough asphalt and draws reflections out; where water stands over the texture it is a puddle, a
+mirror. What a mirror on the ground shows of a point at depth d in row s is seen in row 2 f - s of the same column,
+where f is the row in which the ground has depth d: the image of an upright thing starts at its foot.
 """
 
 from __future__ import annotations
+
+import math
 
 import cv2
 import numpy as np
@@ -13,118 +18,196 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
-from synth.ground import ground_frame
-from synth.radiometry import Linear, decode, to_linear
+from synth.atmosphere import FAST
+from synth.noise import lookup_noise
+from synth.radiometry import Linear, decode_row, encode_row, to_linear
+from synth.weather.surfaces import FLATNESS_M, Map, ground_map, ground_share, plane_of
 
 WET_ALBEDO = 0.55
-FLATNESS_M = 0.2  # what lies within so many metres of the plane is ground: road, kerb, pavement
-ROUGHNESS = 0.45  # share of the mirrored light that rough asphalt still sends to the camera
-_REDUCED = 4  # the reflection is blurred, so it is made at a quarter of the size
+PUDDLE_ALBEDO = 0.4
+HEAD_ON = 0.02  # reflectance of water at normal incidence, ((1.33 - 1) / (1.33 + 1))^2
+FILM_MIRROR = 0.45  # share of the mirrored light that a film on rough asphalt still sends to the camera
+FILM_MM = 0.2  # a film of so much leaves 1/e of the texture dry
+TEXTURE_MM = 1.5  # water that stands higher covers the texture of asphalt (EN 13036-1: 0.5 to 1.5 mm) and closes
+UNEVENNESS_MM = 2.2  # a road in good repair is even to a few mm over 4 m (EN 13036-7)
+
+__all__ = ["FLATNESS_M", "ground_cover", "mirror_image", "puddles", "wet_ground", "wetness_of_film"]
 
 
-def wet_ground(sample: Sample, depth: Depth, camera: Camera, *, wetness: float) -> Linear:
-    """Return the sample's linear light (H, W, 3) with the ground wet: 0 = dry, 1 = a closed film of water."""
+def wetness_of_film(film_mm: float) -> float:
+    """Return how much of the texture is under a film of water of a mean thickness, 0 to 1."""
+    return 1.0 - math.exp(-film_mm / FILM_MM)
+
+
+def wet_ground(
+    sample: Sample, depth: Depth, camera: Camera, *, film_mm: float, seed: int, ruffled: bool = False
+) -> Image:
+    """Return the picture (H, W, 3) with the ground under a film of water of a mean thickness, and puddles by a seed.
+
+    ruffled: drops fall into the puddles, which then mirror less sharply
+    """
     image = np.ascontiguousarray(sample.image)
-    if wetness <= 0:
-        return np.array(to_linear(image))
-    nothing = np.zeros((1, 1), np.int32)
-    objects = nothing if sample.instances is None else np.ascontiguousarray(sample.instances)
-    mirrored = _mirrored(image, depth, camera)
-    out = np.empty(image.shape, np.float32)
-    _wet(image, np.ascontiguousarray(depth), objects, mirrored, _plane(camera), np.float32(wetness), out)
+    if film_mm <= 0:
+        return image
+    step = 1 if min(depth.shape) < 32 else (4 if ruffled else 2)
+    laid = _reflection(image, depth, camera, film_mm=film_mm, seed=seed, step=step)
+    out = np.empty(image.shape, np.uint8)
+    _wet(image, ground_map(sample, depth, camera), laid, out)
     return out
+
+
+def _reflection(
+    image: Image, depth: Depth, camera: Camera, *, film_mm: float, seed: int, step: int
+) -> NDArray[np.float32]:
+    """Return (4, h, w): the light that wet ground mirrors, and the share of a pixel's own that it keeps."""
+    height, width = depth.shape
+    size = (max(1, width // step), max(1, height // step))
+    small = to_linear(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).reshape(size[1], size[0], 3)
+    coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
+    mirror = mirror_image(small, coarse, camera)
+    least = max(1, 4 // step)
+    coarser = (max(1, size[0] // least), max(1, size[1] // least))
+    tall = max(1, coarser[1] // 12) | 1
+    drawn = cv2.resize(mirror, coarser, interpolation=cv2.INTER_AREA).reshape(coarser[1], coarser[0], 3)
+    drawn = cv2.blur(drawn, (max(1, tall // 6) | 1, tall), borderType=cv2.BORDER_REPLICATE)
+    drawn = cv2.resize(drawn, size, interpolation=cv2.INTER_LINEAR).reshape(mirror.shape)
+    closed = puddles(camera, coarse.shape, film_mm=film_mm, seed=seed)
+    laid = np.empty((4, *coarse.shape), np.float32)
+    _reflect(mirror, drawn, closed, plane_of(camera, coarse.shape), np.float32(wetness_of_film(film_mm)), laid)
+    return laid
+
+
+def puddles(camera: Camera, shape: tuple[int, ...], *, film_mm: float, seed: int) -> Map:
+    """Return (h, w) how much of the ground under each pixel is closed water, 0 to 1, for a picture of a shape."""
+    if film_mm + 1.4 * UNEVENNESS_MM <= TEXTURE_MM:
+        return np.zeros(shape, np.float32)
+    size = (max(1, shape[1] // 2), max(1, shape[0] // 2)) if min(shape) >= 64 else shape[::-1]
+    a, b, c, height = (float(v) for v in plane_of(camera, size[::-1]))
+    columns, rows = np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)
+    rise = np.float32(a) * columns[None, :] + (np.float32(b) * rows + np.float32(c))[:, None]
+    depth = np.float32(height) / np.maximum(-rise, np.float32(1e-3))
+    slope = (columns + np.float32(0.5)) * np.float32(camera.width / size[0]) - np.float32(camera.K[0, 2])
+    across = slope[None, :] / np.float32(camera.K[0, 0]) * depth
+    below = rise < 0
+    level = np.zeros(rise.shape, np.float32)
+    level[below] = lookup_noise(seed, across[below], np.float32(0.4) * depth[below], cell=1.6, octaves=3)
+    finer = cv2.resize(level, shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(shape)
+    stands = (np.float32(film_mm - TEXTURE_MM) + np.float32(UNEVENNESS_MM) * finer) / np.float32(0.5)
+    water: Map = np.clip(stands, np.float32(0.0), np.float32(1.0))
+    return water
 
 
 def ground_cover(depth: Depth, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return how much each pixel of a depth map of any size is ground, 0 to 1, and the sine by which its ray falls."""
     share, fall = np.empty(depth.shape, np.float32), np.empty(depth.shape, np.float32)
-    _cover(np.ascontiguousarray(depth), _plane_at(camera, depth.shape), share, fall)
+    _cover(np.ascontiguousarray(depth), plane_of(camera, depth.shape), share, fall)
     return share, fall
 
 
-def _plane_at(camera: Camera, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return `_plane` for a picture reduced to a shape (h, w)."""
-    scaled = _plane(camera)
-    scaled[0] *= camera.width / shape[1]
-    scaled[1] *= camera.height / shape[0]
-    return scaled
-
-
 @njit(cache=True, inline="always")
-def _ground_share(i, j, z, plane):  # type: ignore[no-untyped-def]  # numba infers
-    """Return how much a pixel of depth z is ground, 0 to 1, and how steeply its ray falls."""
-    rise = plane[0] * np.float32(j) + plane[1] * np.float32(i) + plane[2]
-    if not z < np.float32(1e4) or rise >= 0:
-        return np.float32(0.0), np.float32(0.0)
-    off = abs(plane[3] + z * rise) / (np.float32(FLATNESS_M) + np.float32(0.01) * z)
-    share = min(max(np.float32(2.0) - np.float32(2.0) * off, np.float32(0.0)), np.float32(1.0))
-    return share, -rise / np.sqrt(np.float32(1.0) + rise * rise)
+def _fall(rise):  # type: ignore[no-untyped-def]  # numba infers
+    """Return the sine by which a ray falls that climbs `rise` per metre of depth."""
+    return max(-rise, np.float32(0.0)) / np.sqrt(np.float32(1.0) + rise * rise)
 
 
 @njit(cache=True)
 def _cover(depth, plane, share, fall):  # type: ignore[no-untyped-def]  # numba infers
+    a, b, c, height = plane
     for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
-            share[i, j], fall[i, j] = _ground_share(i, j, depth[i, j], plane)
+            rise = a * np.float32(j) + b * np.float32(i) + c
+            share[i, j] = ground_share(depth[i, j], rise, height)
+            fall[i, j] = _fall(rise) if share[i, j] > 0 else np.float32(0.0)
 
 
-def _plane(camera: Camera) -> NDArray[np.float32]:
-    """Return (4,) a, b, c, h: a ray through column j, row i climbs a j + b i + c per metre of depth, from height h."""
-    up, height = ground_frame(camera)
-    a, b = up[0] / camera.K[0, 0], up[1] / camera.K[1, 1]
-    c = up[2] + a * (0.5 - camera.K[0, 2]) + b * (0.5 - camera.K[1, 2])
-    return np.array([a, b, c, height], np.float32)
+def mirror_image(linear: Linear, depth: Depth, camera: Camera) -> Linear:
+    """Return (h, w, 3) what a mirror on the ground plane would show at each pixel of a picture of any size.
 
-
-def _mirrored(image: Image, depth: Depth, camera: Camera) -> Linear:
-    """Return (H, W, 3) the light that comes to each ground pixel from its mirror image, drawn out by roughness."""
-    height, width = depth.shape
-    step = _REDUCED if min(height, width) >= 8 * _REDUCED else 1
-    size = (max(1, width // step), max(1, height // step))
-    small = to_linear(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
-    scaled = _plane_at(camera, coarse.shape)
-    mirror = np.empty_like(small, order="C")
-    _mirror(np.ascontiguousarray(small), coarse, scaled, mirror)
-    tall = max(1, size[1] // 12) | 1
-    drawn = cv2.blur(mirror, (max(1, tall // 6) | 1, tall), borderType=cv2.BORDER_REPLICATE).reshape(mirror.shape)
-    full: Linear = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
-    return full
-
-
-@njit(cache=True)
-def _wet(image, depth, objects, mirrored, plane, wetness, out):  # type: ignore[no-untyped-def]  # numba infers
-    rows, columns = depth.shape
-    known = objects.shape[0] == rows and objects.shape[1] == columns
-    one, normal = np.float32(1.0), np.float32(0.02)  # reflectance of water head on, ((1.33 - 1) / (1.33 + 1))^2
-    for i in range(rows):
-        for j in range(columns):
-            share, fall = _ground_share(i, j, depth[i, j], plane)
-            if known and objects[i, j] > 0:
-                share = np.float32(0.0)
-            share *= wetness
-            grazing = (one - fall) * (one - fall)
-            reflected = share * np.float32(ROUGHNESS) * (normal + (one - normal) * grazing * grazing * (one - fall))
-            kept = (one - share * np.float32(1.0 - WET_ALBEDO)) * (one - reflected)
-            for c in range(3):
-                out[i, j, c] = decode(image[i, j, c]) * kept + mirrored[i, j, c] * reflected
-
-
-@njit(cache=True)
-def _mirror(linear, depth, plane, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill ground pixels with the picture mirrored at the foot of what stands behind them, column by column.
-
-    For upright things on flat ground that is the true reflection: their foot row is the mirror's axis.
+    What was not in the picture, overhead, is the mean of its upper rows.
     """
+    mirror = np.empty(linear.shape, np.float32)
+    overhead = linear[: max(1, len(linear) // 8)].mean(axis=(0, 1)).astype(np.float32)
+    contiguous = np.ascontiguousarray(linear, np.float32), np.ascontiguousarray(depth)
+    _mirror(*contiguous, plane_of(camera, depth.shape), overhead, mirror)
+    return mirror
+
+
+@njit(cache=True, nogil=True)
+def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Send every pixel that stands over the ground to where the ground mirrors it; of several the nearest is seen."""
+    a, b, c, height = plane
     rows, columns = depth.shape
-    foot = np.zeros(columns, np.int64)
+    nearest = np.full((rows, columns), np.float32(np.inf))
+    seen = np.zeros((rows, columns), np.bool_)
     for i in range(rows):
         for j in range(columns):
-            share, _ = _ground_share(i, j, depth[i, j], plane)
-            source = i
-            if share > np.float32(0.5):
-                source = max(2 * foot[j] - 1 - i, 0)
-            else:
-                foot[j] = i + 1
-            for c in range(3):
-                out[i, j, c] = linear[source, j, c]
+            z = depth[i, j]
+            rise = a * np.float32(j) + b * np.float32(i) + c
+            if ground_share(z, rise, height) > np.float32(0.5):
+                continue
+            foot = (-height / z - c - a * np.float32(j)) / b  # row, from pixel centres
+            target = int(np.rint(np.float32(2.0) * foot)) - i
+            if target > i and target < rows and (not seen[target, j] or z < nearest[target, j]):
+                seen[target, j], nearest[target, j] = True, z
+                for k in range(3):
+                    out[target, j, k] = linear[i, j, k]
+    known = np.zeros(columns, np.bool_)
+    for i in range(rows):
+        for j in range(columns):
+            if seen[i, j]:
+                known[j] = True
+                continue
+            for k in range(3):
+                last = out[i - 1, j, k] if known[j] else linear[i, j, k]
+                out[i, j, k] = last + np.float32(0.02) * (overhead[k] - last) if known[j] else last
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _reflect(mirror, drawn, closed, plane, film, laid):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill laid (4, h, w) with what film and puddles mirror, and with the share of a pixel's own light that is kept."""
+    a, b, c, _ = plane
+    one = np.float32(1.0)
+    for i in range(laid.shape[1]):
+        for j in range(laid.shape[2]):
+            grazing = one - _fall(a * np.float32(j) + b * np.float32(i) + c)
+            square = grazing * grazing
+            fresnel = np.float32(HEAD_ON) + np.float32(1.0 - HEAD_ON) * square * square * grazing
+            water = closed[i, j]
+            rough = (one - water) * film * np.float32(FILM_MIRROR) * fresnel
+            smooth = water * fresnel
+            albedo = one - film * np.float32(1.0 - WET_ALBEDO) + water * np.float32(PUDDLE_ALBEDO - WET_ALBEDO) * film
+            for k in range(3):
+                laid[k, i, j] = smooth * mirror[i, j, k] + rough * drawn[i, j, k]
+            laid[3, i, j] = albedo * (one - rough - smooth)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _wet(image, share, laid, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Lay (4, h, w), stretched over the picture, on the ground."""
+    rows, columns = share.shape
+    h, w = laid.shape[1:]
+    red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
+    steps, line = np.empty((3, columns), np.uint16), np.empty((4, w), np.float32)
+    one, half = np.float32(1.0), np.float32(0.5)
+    left, right, near = np.empty(columns, np.int32), np.empty(columns, np.int32), np.empty(columns, np.float32)
+    for j in range(columns):
+        x = min(max((np.float32(j) + half) * np.float32(w / columns) - half, np.float32(0.0)), np.float32(w - 1))
+        left[j], right[j], near[j] = int(x), min(int(x) + 1, w - 1), x - np.float32(int(x))
+    for i in range(rows):
+        row, made = image[i].reshape(-1), out[i].reshape(-1)
+        if share[i].max() <= 0:
+            made[:] = row
+            continue
+        decode_row(row, red, green, blue)
+        y = min(max((np.float32(i) + half) * np.float32(h / rows) - half, np.float32(0.0)), np.float32(h - 1))
+        upper, lower, v = int(y), min(int(y) + 1, h - 1), y - np.float32(int(y))
+        for k in range(4):
+            for m in range(w):
+                line[k, m] = laid[k, upper, m] + v * (laid[k, lower, m] - laid[k, upper, m])
+        for j in range(columns):
+            part, u, p, q = share[i, j], near[j], left[j], right[j]
+            keep = one - part * (one - line[3, p] - u * (line[3, q] - line[3, p]))
+            red[j] = red[j] * keep + part * (line[0, p] + u * (line[0, q] - line[0, p]))
+            green[j] = green[j] * keep + part * (line[1, p] + u * (line[1, q] - line[1, p]))
+            blue[j] = blue[j] * keep + part * (line[2, p] + u * (line[2, q] - line[2, p]))
+        encode_row(red, green, blue, steps, made)

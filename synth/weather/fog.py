@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from scenes.sample import Sample
-from synth.atmosphere import airlight_of, depth_and_camera, extinction_per_m, transmission, veil
+from synth.atmosphere import Air, airlight_of, depth_and_camera, extinction_per_m, veil
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -60,6 +60,5 @@ class Fog:
 
     def apply(self, sample: Sample, params: FogParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        extinction = extinction_per_m(params.visibility_m)
-        through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.layer_m)
-        return replace(sample, image=veil(sample.image, through, params.airlight))
+        air = Air(extinction_per_m(params.visibility_m), params.airlight, layer_m=params.layer_m)
+        return replace(sample, image=veil(sample.image, depth, camera, air))

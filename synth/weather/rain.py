@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.camera import Camera
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import airlight_of, cloud_over, depth_and_camera, transmission
+from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, veil
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -78,28 +79,37 @@ class Rain:
 
     def apply(self, sample: Sample, params: RainParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        extinction = extinction_per_m(params.rate_mm_per_h)
-        through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.cloud_base_m)
-        wetness = wetness_of(params.rate_mm_per_h) if self.wet_ground else 0.0
-        linear = wet_ground(sample, depth, camera, wetness=wetness)
-        cloud_over(linear, through, params.airlight, sun_lost=sun_lost(params.rate_mm_per_h))
-        reach = particles.farthest_m(camera, size_m=2e-3, limit_m=FARTHEST_M)
-        count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=reach)
-        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=reach)
-        size_mm = drop_sizes_mm(numbers[:, 0], params.rate_mm_per_h)
-        velocity = np.empty((count, 3))
-        velocity[:, 0] = params.wind_mps * (0.7 + 0.6 * numbers[:, 1])
-        velocity[:, 1] = fall_speed_mps(size_mm)
-        velocity[:, 2] = -params.speed_mps
-        found = particles.streaks(position, velocity, 1e-3 * size_mm, camera, exposure_s=1e-3 * params.exposure_ms)
+        film = film_mm(params.rate_mm_per_h) if self.wet_ground else 0.0
+        wet = wet_ground(sample, depth, camera, film_mm=film, seed=params.seed, ruffled=True)
+        lost = 0.5 * sun_lost(params.rate_mm_per_h)
+        hidden = particles.cover(depth, streaks(params, camera))
         light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.7)
         shade = light * np.float32(THROUGHPUT * ZENITH)
-        return replace(sample, image=particles.paint(linear, depth, found, shade))
+        air = Air(extinction_per_m(params.rate_mm_per_h), params.airlight, layer_m=params.cloud_base_m)
+        dim: Colour = (1.0 - lost, 1.0 - lost, 1.0 - lost)
+        return replace(sample, image=veil(wet, depth, camera, air, gain=dim, grey=lost, cover=hidden, light=shade))
 
 
-def wetness_of(rate_mm_per_h: float) -> float:
-    """Return how much of the road is under a film of water: a third in moderate rain, most of it in a cloudburst."""
-    return 0.9 * (1.0 - math.exp(-0.16 * rate_mm_per_h**0.6))
+def streaks(params: RainParams, camera: Camera) -> particles.Array:
+    """Return the streaks (M, 7) of the drops near the camera."""
+    reach = particles.farthest_m(camera, size_m=2e-3, limit_m=FARTHEST_M)
+    count = particles.count_in_view(camera, per_m3=drops_per_m3(params.rate_mm_per_h), farthest_m=reach)
+    position, numbers = particles.place(params.seed, count, camera, farthest_m=reach)
+    size_mm = drop_sizes_mm(numbers[:, 0], params.rate_mm_per_h)
+    velocity = np.empty((count, 3), np.float32)
+    velocity[:, 0] = np.float32(params.wind_mps) * (np.float32(0.7) + np.float32(0.6) * numbers[:, 1])
+    velocity[:, 1] = fall_speed_mps(size_mm)
+    velocity[:, 2] = -params.speed_mps
+    size_m = np.float32(1e-3) * size_mm
+    return particles.streaks(position, velocity, size_m, camera, exposure_s=1e-3 * params.exposure_ms)
+
+
+def film_mm(rate_mm_per_h: float) -> float:
+    """Return the mean film of water that rain leaves on a road: grows with the root of the rate (Ross and Russam 1968).
+
+    The factor is that of a lane of 4 m that falls off by 2.5 %: 0.2 mm in moderate rain, over 1 mm in a cloudburst.
+    """
+    return 0.1 * rate_mm_per_h**0.5
 
 
 def sun_lost(rate_mm_per_h: float) -> float:
@@ -118,11 +128,12 @@ def drops_per_m3(rate_mm_per_h: float) -> float:
     return 8000.0 / slope * math.exp(-slope * SMALLEST_MM)
 
 
-def drop_sizes_mm(uniform: NDArray[np.float64], rate_mm_per_h: float) -> NDArray[np.float64]:
+def drop_sizes_mm(uniform: NDArray[np.float32], rate_mm_per_h: float) -> NDArray[np.float32]:
     """Return diameters (M,) of drops over SMALLEST_MM from numbers in [0, 1); drops over 6 mm break up."""
-    return np.minimum(SMALLEST_MM - np.log1p(-uniform) / (4.1 * rate_mm_per_h**-0.21), 6.0)
+    slope = 4.1 * rate_mm_per_h**-0.21
+    return np.minimum(np.float32(SMALLEST_MM) - np.log1p(-uniform) / np.float32(slope), np.float32(6.0))
 
 
-def fall_speed_mps(size_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def fall_speed_mps(size_mm: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return terminal speeds (M,) of drops by diameter (M,), after Atlas (1973)."""
-    return 9.65 - 10.3 * np.exp(-0.6 * size_mm)
+    return np.float32(9.65) - np.float32(10.3) * np.exp(np.float32(-0.6) * size_mm)

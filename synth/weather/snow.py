@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from scenes.camera import Camera
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import airlight_of, cloud_over, depth_and_camera, extinction_per_m, transmission
-from synth.radiometry import to_linear
+from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m, veil
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -77,23 +77,27 @@ class Snow:
 
     def apply(self, sample: Sample, params: SnowParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        extinction = extinction_per_m(params.visibility_m)
-        through = transmission(sample.image, depth, camera, extinction_per_m=extinction, layer_m=params.cloud_base_m)
-        linear = to_linear(sample.image)
-        cloud_over(linear, through, params.airlight, sun_lost=SUN_LOST)
-        mean_m = 1e-3 * params.mean_size_mm
-        density = flakes_per_m3(params.visibility_m, mean_m)
-        reach = particles.farthest_m(camera, size_m=3e-3, limit_m=FARTHEST_M)
-        count = particles.count_in_view(camera, per_m3=density, farthest_m=reach)
-        position, numbers = particles.place(Rng(params.seed), count, camera, farthest_m=reach)
-        size = np.minimum(-mean_m * np.log1p(-numbers[:, 0]), LARGEST_M)
-        velocity = np.empty((count, 3))
-        velocity[:, 0] = params.wind_mps + 1.2 * (numbers[:, 1] - 0.5)  # flakes flutter
-        velocity[:, 1] = 0.7 + 0.8 * numbers[:, 2]  # 0.7 to 1.5 m/s (Locatelli and Hobbs 1974)
-        velocity[:, 2] = -params.speed_mps
-        found = particles.streaks(position, velocity, size, camera, exposure_s=1e-3 * params.exposure_ms)
-        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.9)
-        return replace(sample, image=particles.paint(linear, depth, found, light * np.float32(BRIGHTNESS)))
+        hidden = particles.cover(depth, streaks(params, camera))
+        light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.9) * np.float32(BRIGHTNESS)
+        air = Air(extinction_per_m(params.visibility_m), params.airlight, layer_m=params.cloud_base_m)
+        dim: Colour = (1.0 - 0.5 * SUN_LOST,) * 3
+        shown = veil(sample.image, depth, camera, air, gain=dim, grey=0.5 * SUN_LOST, cover=hidden, light=light)
+        return replace(sample, image=shown)
+
+
+def streaks(params: SnowParams, camera: Camera) -> particles.Array:
+    """Return the streaks (M, 7) of the flakes near the camera."""
+    mean_m = 1e-3 * params.mean_size_mm
+    reach = particles.farthest_m(camera, size_m=3e-3, limit_m=FARTHEST_M)
+    density = flakes_per_m3(params.visibility_m, mean_m)
+    count = particles.count_in_view(camera, per_m3=density, farthest_m=reach)
+    position, numbers = particles.place(params.seed, count, camera, farthest_m=reach)
+    size_m = np.minimum(np.float32(-mean_m) * np.log1p(-numbers[:, 0]), np.float32(LARGEST_M))
+    velocity = np.empty((count, 3), np.float32)
+    velocity[:, 0] = np.float32(params.wind_mps - 0.6) + np.float32(1.2) * numbers[:, 1]  # flakes flutter
+    velocity[:, 1] = np.float32(0.7) + np.float32(0.8) * numbers[:, 2]  # 0.7 to 1.5 m/s (Locatelli and Hobbs 1974)
+    velocity[:, 2] = -params.speed_mps
+    return particles.streaks(position, velocity, size_m, camera, exposure_s=1e-3 * params.exposure_ms)
 
 
 def flakes_per_m3(visibility_m: float, mean_size_m: float) -> float:

@@ -12,7 +12,7 @@ from scenes.camera import Camera, look
 from scenes.errors import InputError
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import sky_share, transmission
+from synth.atmosphere import Air, sky_share, transmission
 from synth.boxworld import box_sample
 from synth.radiometry import range_m, to_linear
 from synth.random import Rng, rng_for
@@ -95,7 +95,7 @@ def test_pixels_that_hold_sky_and_leaf_share_both_ways_of_the_air() -> None:
     assert share[row, 90] < 0.1
     assert share[sky].min() == 1.0
     assert share[-5:].max() == 0.0
-    through = transmission(image, sample.depth, sample.camera, extinction_per_m=0.01, layer_m=100.0)
+    through = transmission(image, sample.depth, sample.camera, Air(0.01, AIR, layer_m=100.0))
     assert ((through >= 0) & (through <= 1)).all()
 
 
@@ -121,29 +121,29 @@ def test_fall_speeds_are_those_measured_by_gunn_and_kinzer() -> None:
 
 def test_a_streak_is_as_long_as_the_drop_falls() -> None:
     camera = Camera.assumed(640, 360)
-    place, velocity = np.array([[0.0, 0.0, 2.0]]), np.array([[0.0, 6.5, 0.0]])
-    found = particles.streaks(place, velocity, np.array([2e-3]), camera, exposure_s=5e-3)
-    assert found.ends[0, 3] - found.ends[0, 1] == pytest.approx(camera.K[1, 1] * 6.5 * 5e-3 / 2.0, rel=1e-3)
-    assert found.ends[0, 0] == pytest.approx(320.0)
+    place, velocity = np.float32([[0.0, 0.0, 2.0]]), np.float32([[0.0, 6.5, 0.0]])
+    found = particles.streaks(place, velocity, np.float32([2e-3]), camera, exposure_s=5e-3)
+    assert found[0, 3] - found[0, 1] == pytest.approx(camera.K[1, 1] * 6.5 * 5e-3 / 2.0, rel=1e-3)
+    assert found[0, 0] == pytest.approx(320.0)
 
 
 def test_streaks_of_a_moving_car_spread_from_the_middle() -> None:
     camera = Camera.assumed(640, 360)
-    place, velocity = np.array([[-0.8, 0.0, 2.0], [0.8, 0.0, 2.0]]), np.array([[0.0, 1.0, -15.0]] * 2)
-    ends = particles.streaks(place, velocity, np.full(2, 2e-3), camera, exposure_s=8e-3).ends
+    place, velocity = np.float32([[-0.8, 0.0, 2.0], [0.8, 0.0, 2.0]]), np.float32([[0.0, 1.0, -15.0]] * 2)
+    ends = particles.streaks(place, velocity, np.full(2, 2e-3, np.float32), camera, exposure_s=8e-3)
     assert ends[0, 2] < ends[0, 0] < 320 < ends[1, 0] < ends[1, 2]
 
 
 def test_heavier_rain_is_the_lighter_one_and_more() -> None:
     camera = Camera.assumed(64, 36)
-    few, _ = particles.place(Rng(1), 50, camera, farthest_m=4.0)
-    many, _ = particles.place(Rng(1), 200, camera, farthest_m=4.0)
+    few, _ = particles.place(1, 50, camera, farthest_m=4.0)
+    many, _ = particles.place(1, 200, camera, farthest_m=4.0)
     assert np.array_equal(few, many[:50])
 
 
 def test_particles_fill_the_volume_evenly() -> None:
     camera = Camera.assumed(640, 360)
-    position, _ = particles.place(Rng(3), 60_000, camera, farthest_m=4.0)
+    position, _ = particles.place(3, 60_000, camera, farthest_m=4.0)
     near = (position[:, 2] < 2.0).mean()
     low = particles.NEAREST_M**3
     assert near == pytest.approx((8.0 - low) / (64.0 - low), rel=0.05)
@@ -168,9 +168,7 @@ def test_rain_takes_away_what_the_power_law_says() -> None:
     params = _rain_params(rate_mm_per_h=50.0)
     assert sample.camera is not None
     assert sample.depth is not None
-    got = transmission(
-        sample.image, sample.depth, sample.camera, extinction_per_m=rain.extinction_per_m(50.0), layer_m=800.0
-    )
+    got = transmission(sample.image, sample.depth, sample.camera, Air(rain.extinction_per_m(50.0), AIR, layer_m=800.0))
     path_km = range_m(sample.depth, sample.camera) / 1000.0
     assert np.allclose(got, np.exp(-0.312 * params.rate_mm_per_h**0.67 * path_km), rtol=1e-4)
 
@@ -192,7 +190,7 @@ def test_a_wet_road_is_darker_and_mirrors_what_stands_behind_it() -> None:
     assert sample.depth is not None
     assert sample.camera is not None
     dry = to_linear(sample.image)
-    wet = wet_ground(sample, sample.depth, sample.camera, wetness=1.0)
+    wet = to_linear(wet_ground(sample, sample.depth, sample.camera, film_mm=1.0, seed=3))
     row = int(np.flatnonzero(sample.depth[:, 0] < 10.0)[0]) + 2
     left, right = wet[row, 8], wet[row, 56]
     assert left[0] > right[0] + 0.05  # the red wall stands in the road
@@ -208,7 +206,7 @@ def test_dry_ground_stays() -> None:
     sample = _street()
     assert sample.depth is not None
     assert sample.camera is not None
-    assert np.array_equal(wet_ground(sample, sample.depth, sample.camera, wetness=0.0), to_linear(sample.image))
+    assert np.array_equal(wet_ground(sample, sample.depth, sample.camera, film_mm=0.0, seed=3), sample.image)
 
 
 def test_flakes_in_the_air_leave_the_visibility_they_come_from() -> None:

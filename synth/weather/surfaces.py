@@ -1,0 +1,99 @@
+"""Which pixels are the ground that weather lies on: by depth, without the objects that stand on it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from scenes.sample import Depth, Image, Sample
+from synth.atmosphere import FAST
+from synth.ground import ground_frame
+
+FLATNESS_M = 0.2  # what lies within so many metres of the plane is ground: road, kerb, pavement
+_REDUCED = 4
+_NO_MAP = np.zeros((1, 1), np.int32)
+
+Map = NDArray[np.float32]
+
+
+def plane_of(camera: Camera, shape: tuple[int, ...]) -> Map:
+    """Return (4,) a, b, c, h: a ray through column j, row i of a picture of a shape climbs a j + b i + c per metre of
+    depth, from height h over the ground."""
+    up, height = ground_frame(camera)
+    across, down = camera.width / shape[1], camera.height / shape[0]
+    a, b = up[0] * across / camera.K[0, 0], up[1] * down / camera.K[1, 1]
+    centre_x, centre_y = camera.K[0, 2] / across, camera.K[1, 2] / down
+    return np.array([a, b, up[2] + a * (0.5 - centre_x) + b * (0.5 - centre_y), height], np.float32)
+
+
+@njit(cache=True, inline="always")
+def ground_share(z, rise, height):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: how much a pixel of depth z, whose ray climbs `rise` per metre of depth, is ground, 0 to 1."""
+    off = abs(height + z * rise) / (np.float32(FLATNESS_M) + np.float32(0.01) * z)
+    share = min(max(np.float32(2.0) - np.float32(2.0) * off, np.float32(0.0)), np.float32(1.0))
+    return share if z < np.float32(1e4) and rise < 0 else np.float32(0.0)
+
+
+def ground_map(sample: Sample, depth: Depth, camera: Camera) -> Map:
+    """Return (H, W) how much of each pixel is ground, 0 to 1, and no labelled object.
+
+    Where neither objects nor classes are known, what does not look like the road before the camera is left out.
+    """
+    share = np.empty(depth.shape, np.float32)
+    objects = _NO_MAP if sample.instances is None else np.ascontiguousarray(sample.instances)
+    _ground(np.ascontiguousarray(depth), objects, plane_of(camera, depth.shape), share)
+    notes = sample.annotations
+    if sample.instances is None and notes.masks is not None and len(notes.masks):
+        share[notes.masks.any(axis=0)] = 0.0
+    elif sample.instances is None and notes.segmentation is None:
+        for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
+            share[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = 0.0
+        share *= _road_like(sample.image, share)
+    return share
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _ground(depth, objects, plane, share):  # type: ignore[no-untyped-def]  # numba infers
+    a, b, c, height = plane
+    rows, columns = depth.shape
+    known = objects.shape[0] == rows and objects.shape[1] == columns
+    for i in range(rows):
+        for j in range(columns):
+            rise = a * np.float32(j) + b * np.float32(i) + c
+            share[i, j] = ground_share(depth[i, j], rise, height)
+        if known:
+            for j in range(columns):
+                share[i, j] = np.float32(0.0) if objects[i, j] > 0 else share[i, j]
+
+
+def _road_like(image: Image, share: Map) -> Map:
+    """Return (H, W) 0 to 1: 0 on larger parts of the ground that differ in colour, light or detail from the road.
+
+    Shadows are darker and stay; lane markings are thin and stay. Found on a quarter of the size.
+    """
+    height, width = share.shape
+    if min(height, width) < 8 * _REDUCED:
+        return np.ones_like(share)
+    size = (width // _REDUCED, height // _REDUCED)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    flat = cv2.resize(share, size, interpolation=cv2.INTER_NEAREST)
+    near = np.zeros(flat.shape, np.bool_)
+    near[int(0.65 * size[1]) : int(0.95 * size[1]), int(0.3 * size[0]) : int(0.7 * size[0])] = True
+    near &= flat > 0.5
+    if np.count_nonzero(near) < 20:
+        return np.ones_like(share)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
+    centre = np.median(lab[near], axis=0)
+    colour = np.abs(lab[..., 1].astype(np.int16) - centre[1]) + np.abs(lab[..., 2].astype(np.int16) - centre[2])
+    detail = cv2.morphologyEx(lab[..., 0], cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    other = (colour > 22) | (lab[..., 0] > centre[0] + 70) | (detail > 60) | (lab[..., 0] < 0.3 * centre[0])
+    unlike = (other & (flat > 0)).astype(np.uint8)
+    wide = max(3, size[0] // 90) | 1
+    unlike = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, np.ones((wide, wide), np.uint8))
+    unlike = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, np.ones((wide + 2, wide + 2), np.uint8))
+    soft = cv2.blur(255 - 255 * cv2.dilate(unlike, np.ones((3, 3), np.uint8)), (3, 3))
+    like: Map = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / np.float32(255.0)
+    return like
