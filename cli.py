@@ -104,7 +104,8 @@ def plan_options(command: F) -> F:
         click.option("--min-visibility", type=float, help="Set aside what is less visible, beside the headline."),
         click.option("--batch-size", type=int, help="Source frames of one task and one call of the model."),
         click.option("--reference", metavar="NAME|RUN", help="What mCE divides by: alexnet, or another run's folder."),
-        click.option("--scale", type=click.Choice(["physical"]), help="What severities mean."),
+        click.option("--calibration", type=path(folder=False), help="File of `roadproof shifts calibrate`."),
+        click.option("--scale", type=click.Choice(["physical", "measured"]), help="What severities mean."),
         click.option("--explain-budget", type=int, metavar="N", help="Masks of a black-box explanation."),
         click.option("--explain-layer", metavar="NAME", help="Layer of the model to explain; found unless given."),
         click.option("--explain-method", help="auto, gradcam, hirescam, drise or none."),
@@ -131,11 +132,71 @@ def run_options(command: F) -> F:
     return command
 
 
-@main.command()
-@click.argument("names", nargs=-1, metavar="[SHIFT|FAMILY]...")
+class Listing(click.Group):
+    """A group that lists what its arguments name, unless the first of them is one of its commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            ctx.meta["names"] = tuple(arg for arg in args if not arg.startswith("-"))
+            args = [arg for arg in args if arg.startswith("-")]
+        return super().parse_args(ctx, args)
+
+
+@main.group(
+    cls=Listing, invoke_without_command=True, subcommand_metavar="[SHIFT|FAMILY]... | COMMAND", no_args_is_help=False
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with sources, options and all values.")
-def shifts(names: tuple[str, ...], as_json: bool) -> None:
+@click.pass_context
+def shifts(ctx: click.Context, as_json: bool) -> None:
     """List the shifts: name, what they change and need, and the five physical values behind severities 1 to 5."""
+    if ctx.invoked_subcommand is None:
+        _list_shifts(ctx.meta.get("names", ()), as_json=as_json)
+
+
+@shifts.command()
+@click.argument("dataset")
+@click.option("--out", type=path(file=False), required=True, metavar="DIR", help="Folder to write into.")
+@click.option("--model", default="zoo:detector", show_default=True, help="The reference model, as `stress` takes it.")
+@click.option("--shifts", "chosen", default="all", show_default=True, metavar="LIST", help="Names or families.")
+@click.option("--limit", type=click.IntRange(2), default=24, show_default=True, help="Source frames for the model.")
+@click.option("--pictures", type=click.IntRange(1), default=8, show_default=True, help="Of them, for distances.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
+@click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given.")
+@click.option("--depth", metavar="SOURCE", help="Depth where the data has none: hf:NAME_OR_PATH, file.py:attr.")
+@dataset_options
+@model_options
+def calibrate(dataset: str, out: Path, **options: Any) -> None:
+    """Measure what each severity is: distance to clean, and what it costs a reference model.
+
+    Writes calibration.html, calibration.md and calibration.json; a plan with `scale: measured` and
+    `calibration: DIR/calibration.json` then uses severities that cost the reference model the same for every shift.
+    """
+    import shlex
+    import sys
+
+    import reports.calibration
+    from stress import calibrate as measure
+
+    model_options = {"trust": options["trust"], "allow_download": options["allow_download"]}
+    if options["model_yaml"] is not None:
+        model_options["model_yaml"] = str(options["model_yaml"])
+    found = measure(
+        dataset,
+        options["model"],
+        out,
+        shifts=options["chosen"],
+        **{key: options[key] for key in ("limit", "pictures", "seed", "workers", "device", "strict", "depth", "split")},
+        format=options["format_"],
+        classes=None if options["class_map"] is None else str(options["class_map"]),
+        model_options=model_options,
+        command=shlex.join(["roadproof", *sys.argv[1:]]),
+    )
+    page = reports.calibration.write(found.path, found.summary)
+    click.echo((found.path / "calibration.md").read_text(encoding="utf-8"))
+    click.echo(page)
+
+
+def _list_shifts(names: tuple[str, ...], *, as_json: bool) -> None:
     from synth.registry import catalogue, expand
 
     wanted = {full for name in names for full in expand(name)}
@@ -181,7 +242,7 @@ def stress(dataset: str, model: str, out: Path, plan_file: Path | None, dry_run:
 
 PLAN_KEYS = (
     "shifts", "severities", "seed", "limit", "metrics", "scale", "reference", "batch_size", "min_visibility",
-    "resamples", "predictions",
+    "resamples", "predictions", "calibration",
 )  # fmt: skip
 
 
@@ -191,6 +252,8 @@ EXPLAIN_KEYS = {"explain": "failures", "explain_method": "method", "explain_laye
 def _plan_overrides(plan_file: Path | None, keys: dict[str, Any]) -> dict[str, Any]:
     """Return the plan keys given as options; those of `explain` are joined with what the file says of it."""
     overrides = {name: keys[name] for name in PLAN_KEYS}
+    if keys["calibration"] is not None:
+        overrides["calibration"] = str(keys["calibration"])
     if keys["severities"] is not None:
         overrides["severities"] = _numbers(keys["severities"])
     given = {key: keys[option] for option, key in EXPLAIN_KEYS.items() if keys[option] is not None}
@@ -296,7 +359,7 @@ def report(run: Path, folder: bool) -> None:
 DEMO_SHIFTS = (
     "weather/fog", "weather/rain", "lighting/night", "lighting/low_sun", "sensor/motion_blur", "sensor/pixelation",
     "texture/object", "texture/road", "shape/warp", "shape/lens", "pose/yaw", "pose/object_turn",
-    "context/object", "context/background", "occlusion/target", "occlusion/object",
+    "context/misplaced", "context/background", "occlusion/target", "occlusion/object",
 )  # fmt: skip
 
 

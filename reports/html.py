@@ -81,11 +81,11 @@ def render(run: Run, shown: gallery.Gallery, urls: dict[str, str]) -> str:
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html").render(
-        **_context(run, shown), urls=urls, script=Markup(script), script_hash=digest, style=Markup(_style())
+        **_context(run, shown), urls=urls, script=Markup(script), script_hash=digest, style=Markup(style_sheet())
     )
 
 
-def _style() -> str:
+def style_sheet() -> str:
     """Return the style sheet, its colours filled in."""
     sheet = "\n".join(
         (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "gallery.css", "print.css")

@@ -151,7 +151,7 @@ class Run:
         info = self.shift(shift)
         values = info.get("values") or []
         index = int(severity) - 1
-        if severity != int(severity) or not 0 <= index < len(values):
+        if severity != int(severity) or not 0 <= index < len(values) or values[index] is None:
             return ""
         unit = unit_of(info)
         amount = plain(values[index])

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stress.calibration import Calibration, calibrate
     from stress.estimate import dry_run
     from stress.plan import Cell, Plan
     from stress.reproduction import reproduce
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from stress.running import Interrupted, RunResult, run
 
 _HOME = {
+    "Calibration": "stress.calibration",
+    "calibrate": "stress.calibration",
     "Cell": "stress.plan",
     "Interrupted": "stress.running",
     "Plan": "stress.plan",
@@ -28,7 +31,19 @@ _HOME = {
     "dry_run": "stress.estimate",
     "run": "stress.running",
 }
-__all__ = ["Cell", "Interrupted", "Plan", "Results", "RunResult", "dry_run", "read", "reproduce", "run"]
+__all__ = [
+    "Calibration",
+    "Cell",
+    "Interrupted",
+    "Plan",
+    "Results",
+    "RunResult",
+    "calibrate",
+    "dry_run",
+    "read",
+    "reproduce",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from scenes.errors import InputError, did_you_mean
+from stress.scale import Scale
 from synth.chain import FAMILY as CHAIN
 from synth.chain import AnyShift, create_chain
 from synth.registry import create, expand
@@ -151,6 +152,8 @@ class Plan(_Frozen):
 
     limit:          source frames, taken evenly over the data set; None = all
     metrics:        names, the first is the headline; empty = all of the task
+    scale:          what a severity is: one of five physical values, or what it costs a reference model ("measured")
+    calibration:    file of `roadproof shifts calibrate` behind the measured scale
     reference:      what mCE divides by: "alexnet" (published ImageNet-C constants) or the folder of another run
     batch_size:     source frames of one task and of one call of the model
     min_visibility: objects with less of them visible are set aside in the figure beside the headline
@@ -164,7 +167,8 @@ class Plan(_Frozen):
     limit: Annotated[int, Field(ge=1)] | None = None
     metrics: tuple[str, ...] = ()
     explain: ExplainEntry = ExplainEntry()
-    scale: Literal["physical"] = "physical"
+    scale: Literal["physical", "measured"] = "physical"
+    calibration: Scale | None = None
     reference: str | None = None
     batch_size: Annotated[int, Field(ge=1)] = 4
     min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -178,6 +182,20 @@ class Plan(_Frozen):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return (value,) if isinstance(value, int | float | Mapping) else value
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return Scale.read(value) if isinstance(value, str | Path) else value
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Plan:
+        if (self.scale == "measured") != (self.calibration is not None):
+            raise InputError(
+                "plan: scale: measured goes with calibration: FILE, which `roadproof shifts calibrate` writes; "
+                f"got scale: {self.scale} {'with' if self.calibration else 'without'} one"
+            )
+        return self
 
     @field_validator("severities")
     @classmethod
@@ -246,9 +264,21 @@ class Plan(_Frozen):
         return {entry.name: entry.create() for entry in self.entries()}
 
     def cells(self) -> tuple[Cell, ...]:
-        """Return the cells of the grid, clean first."""
-        grid = [Cell(entry.name, s) for entry in self.entries() for s in self._severities(entry)]
-        return (Cell(CLEAN, 0.0), *grid)
+        """Return the cells of the grid, clean first; without those that no physical severity stands for."""
+        return (Cell(CLEAN, 0.0), *(cell for cell in self._grid() if self.physical(cell) is not None))
+
+    def _grid(self) -> list[Cell]:
+        return [Cell(entry.name, s) for entry in self.entries() for s in self._severities(entry)]
+
+    def physical(self, cell: Cell) -> float | None:
+        """Return the severity that a cell draws with, on the physical scale; None where it cannot be had."""
+        if self.calibration is None or cell.shift == CLEAN:
+            return cell.severity
+        return self.calibration.at(cell.shift, cell.severity)
+
+    def unreachable(self) -> list[Cell]:
+        """Return the cells of the measured scale that the shift's physical range does not hold."""
+        return [cell for cell in self._grid() if self.physical(cell) is None]
 
 
 def _reason(error: ValidationError) -> str:

@@ -17,6 +17,7 @@ from stress.parts import write_table
 from stress.plan import CLEAN, Cell, Plan
 from stress.statistics import FEWEST_GROUPS, Draws, Figure, figure
 from synth.chain import AnyShift
+from synth.shift import SeverityTable
 
 CLEAN_CELL = Cell(CLEAN, 0.0)
 DIGITS = 6
@@ -179,7 +180,7 @@ class Figures:
                     "changes": shift.changes,
                     "quantity": table.quantity,
                     "unit": table.unit,
-                    "values": [float(v) for v in table.values],
+                    "values": self._values(name, table),
                     "source": table.source,
                     "needs": sorted(shift.needs),
                     "completed": {need: "; ".join(sorted(sources)) for need, sources in sorted(completed.items())},
@@ -187,9 +188,23 @@ class Figures:
             )
         return found
 
+    def _values(self, name: str, table: SeverityTable) -> list[float | None]:
+        """Return the physical values behind severities 1 to 5 of the plan's scale."""
+        physical = [self.plan.physical(Cell(name, severity)) for severity in (1.0, 2.0, 3.0, 4.0, 5.0)]
+        return [None if severity is None else float(table.at(severity)) for severity in physical]
+
     def notes(self) -> list[str]:
         """Return what a reader must know of the figures."""
         notes = []
+        scale = self.plan.calibration
+        if scale is not None:
+            costs = ", ".join(f"{100 * target:.0f} %" for target in scale.targets)
+            notes.append(
+                f"Severities are measured: 1 to 5 cost {scale.model} on {scale.dataset} {costs} of its {scale.metric}."
+            )
+        gone = [cell.label for cell in self.plan.unreachable()]
+        if gone:
+            notes.append(f"Left out, as no physical strength of the shift costs just that: {', '.join(gone)}.")
         if self.n_groups < FEWEST_GROUPS:
             notes.append(
                 f"Only {self.n_groups} independent group{'s' * (self.n_groups != 1)} of pictures: no confidence "

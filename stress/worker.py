@@ -215,7 +215,10 @@ class Worker:
             depth = self.depth if "depth" in needs else None  # loaded when first needed
             self._completed[index, needs] = complete(sample, shift, depth=depth)
         whole, completed = self._completed[index, needs]  # has its depth now, so that no source is asked again
-        made = shifted(whole, shift, cell.severity, seed=self.job.plan.seed)
+        severity = self.job.plan.physical(cell)
+        if severity is None:
+            raise InputError(f"{cell.label}: no physical severity of the shift costs what this measured one stands for")
+        made = shifted(whole, shift, severity, seed=self.job.plan.seed)
         return Shifted(
             sample=made.sample, params=made.params, verdicts=made.verdicts, completed={**completed, **made.completed}
         )
