@@ -1,1 +1,44 @@
-"""What can go wrong with the road: shifts, their labels and their audit."""
+"""What can go wrong with a road, and the labels that stay true: shifts, chains, and new data sets made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.recipe import Recipe
+    from synth.replaying import Remade, remake
+    from synth.synthesis import Generated, Interrupted, generate
+    from synth.transforms import AlbumentationsShift, ShiftedDataset, Shifts
+
+__all__ = [
+    "AlbumentationsShift",
+    "Generated",
+    "Interrupted",
+    "Recipe",
+    "Remade",
+    "ShiftedDataset",
+    "Shifts",
+    "generate",
+    "remake",
+]
+
+_HOMES = {
+    "Recipe": "recipe",
+    "Remade": "replaying",
+    "remake": "replaying",
+    "Generated": "synthesis",
+    "Interrupted": "synthesis",
+    "generate": "synthesis",
+    "AlbumentationsShift": "transforms",
+    "ShiftedDataset": "transforms",
+    "Shifts": "transforms",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and nothing before."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"synth.{_HOMES[name]}"), name)

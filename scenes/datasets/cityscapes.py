@@ -55,7 +55,7 @@ _LABEL_TABLE = ClassTable(
 _TRAIN_TABLE = ClassTable.of(CLASS_NAMES)
 _KINDS = {"labelIds": _LABEL_TABLE, "labelTrainIds": _TRAIN_TABLE}
 _IMAGE_ENDING = re.compile(r"_leftImg8bit$")
-_SEQUENCE = re.compile(r"^(?P<city>[^_]+)_(?P<sequence>\d{6})_\d{6}$")
+_SEQUENCE = re.compile(r"^(?P<city>[^_]+)_(?P<sequence>\d{6})_\d{6}(_v\d+)?$")  # _v1: a synthesised variant
 
 
 class CityscapesDataset(FolderDataset):

@@ -36,7 +36,8 @@ from scenes.images import read_image
 from scenes.sample import Annotations, Dataset, Sample
 
 CLASS_FILE = "classes.txt"
-_GTSRB = re.compile(r"^(?P<track>\d{5})_\d{5}$")  # German traffic signs: 30 pictures of one sign share a track
+# German traffic signs: 30 pictures of one sign share a track; _v1: a synthesised variant
+_GTSRB = re.compile(r"^(?P<track>\d{5})_\d{5}(_v\d+)?$")
 
 
 class ImageFolderDataset(FolderDataset):

@@ -34,7 +34,7 @@ from synth.splits import dealt, split_of
 from synth.staging import Made, read_part, with_pixels
 
 SCHEMA = "roadproof.synth/1"
-RECORD = "synth.json"  # in the new set: what it was made from, and what was left out
+RECORD = "synth.yaml"  # in the new set: what it was made from, what was left out; JSON, which is YAML too
 SHARD = 4  # frames of one task
 _GROUPS = ("coco", "bdd100k")  # formats whose files say which pictures belong together
 
@@ -102,7 +102,7 @@ def generate(
     written = _format(opened, format)
     ids, names = _names(opened, made_of, written)
     job = Job(
-        data=source, recipe=made_of, format=written, work=_work(Path(out)), sample_ids=ids, names=names,
+        data=source, recipe=made_of, format=written, work=work_folder(Path(out)), sample_ids=ids, names=names,
         shard_size=SHARD, limit=limit, strict=strict, depth=depth, allow_download=allow_download,
         source=_source_facts(source, opened),
     )  # fmt: skip
@@ -189,16 +189,14 @@ class _Synthesis:
             options["categories"] = categories
         if self.job.format in _GROUPS:
             options["groups"] = self._groups()
-        by_split = self.job.format == "coco" and all(map(split_of, self.job.names.values()))
-        if not by_split:
+        if self.job.format != "coco" or not all(map(split_of, self.job.names.values())):
             write_dataset(samples, target, format=self.job.format, **options)
             return
         for name, members in itertools.groupby(samples, key=lambda sample: split_of(sample.sample_id)):
             inside = (replace(s, sample_id=s.sample_id.partition("/")[2]) for s in members)
-            if "groups" in options:
-                groups = self._groups()
-                options["groups"] = {k.partition("/")[2]: v for k, v in groups.items() if split_of(k) == name}
-            write_dataset(inside, target / name, format=self.job.format, **options)
+            named = {k.partition("/")[2]: v for k, v in self._groups().items() if split_of(k) == name}
+            split = write_dataset(inside, target / name, format="coco", **{**options, "groups": named})
+            _lay_out(split, target, name)
 
     def _groups(self) -> dict[str, str]:
         """Return the group of each picture: the sequence of its frame, else (where that costs nothing) its frame."""
@@ -266,7 +264,8 @@ def _recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
     return Recipe.make(recipe) if isinstance(recipe, Mapping) else Recipe.from_yaml(Path(recipe))
 
 
-def _work(out: Path) -> Path:
+def work_folder(out: Path) -> Path:
+    """Return where the work on a new set stands until it is done."""
     if not out.name:
         raise InputError(f"cannot write {str(out)!r}: name a new folder")
     return out.with_name(f"{out.name}.part")
@@ -442,16 +441,25 @@ def _executor(job: Job, workers: int | None) -> Executor:
     return Processes(make, wanted, shared=["synth.produce"])
 
 
+def _lay_out(split: Path, target: Path, name: str) -> None:
+    """Move a split of COCO to where its readers look: `images/NAME/` and `annotations/instances_NAME.json`."""
+    for folder in ("images", "annotations"):
+        (target / folder).mkdir(exist_ok=True)
+    os.replace(split / "images", target / "images" / name)
+    os.replace(split / "instances.json", target / "annotations" / f"instances_{name}.json")
+    shutil.rmtree(split)
+
+
 def _below(place: Path, target: Path) -> str:
     """Return the path below the new set of a file that a writer has put into its own temporary folder.
 
-    That folder stands beside the one it will become: beside `dataset`, or beside a split of it.
+    That folder stands beside the one it will become: beside `dataset`, or beside a split of it (see `_lay_out`).
     """
     parts = place.relative_to(target.parent).parts
     if parts[0] != target.name:
         return "/".join(parts[1:])
-    inside = parts[1].removeprefix(".").rsplit(".", 2)[0]  # .train.xxxx.tmp
-    return "/".join((inside, *parts[2:]))
+    split = parts[1].removeprefix(".").rsplit(".", 2)[0]  # .train.xxxx.tmp
+    return "/".join((parts[2], split, *parts[3:]))
 
 
 __all__ = ["Generated", "Interrupted", "generate", "run"]
