@@ -18,7 +18,7 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Image
 from synth.ground import ground_frame
 from synth.lighting.exposure import folded, hashed, normal_of
-from synth.lighting.scatter import Sources, spread_out, veil_of
+from synth.lighting.scatter import Sources, filled, spread_out, veil_of
 from synth.radiometry import Linear, decode, encode, to_linear
 
 # Exposure: daylight of 10,000 lux is white at 1/1000 s and ISO 100; in the dark 1/30 s and ISO 1600 are the limit.
@@ -34,7 +34,8 @@ SHOULDER = 0.6  # of the camera's response: white under any light stays below 1 
 SHOWN_LAMP = 1.6  # how much brighter than by day a lamp is shown; its scattered light is reckoned in full
 _SMALLEST_WITH_LAMPS = 160
 _MOST_LAMPS = 24
-_LOWEST_LAMP_M, _LONGEST_LAMP = 0.3, 3.0
+_MOST_FOUND = 2000  # coloured specks all over: no picture of a street
+_LOWEST_LAMP_M, _LONGEST_LAMP, _MOST_TOGETHER = 0.3, 3.0, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.float32]
     out = np.empty_like(image, order="C")
     _relight(
         np.ascontiguousarray(image), np.ascontiguousarray(depth), share, lamp, _geometry(camera), ambient, beam,
-        spread_out((light.sky * np.float32(exposure)).astype(np.float32), camera), spread_out(veil, camera),
+        spread_out((light.sky * np.float32(exposure)).astype(np.float32), camera), spread_out(filled(veil), camera),
         look, noise, folded(light.seed), out,
     )  # fmt: skip
     return out
@@ -113,7 +114,9 @@ def lamps(image: Image, depth: Depth, camera: Camera) -> NDArray[np.uint8]:
     along = cv2.morphologyEx(colour, cv2.MORPH_OPEN, np.ones((1, reach), np.uint8))
     up = cv2.morphologyEx(colour, cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8))
     small = cv2.subtract(colour, cv2.max(along, up))
-    found = cv2.multiply(cv2.LUT(small, _COLOURED), cv2.LUT(strongest, _BRIGHT), scale=1 / 255).reshape(size[::-1])
+    around = cv2.blur(strongest, (2 * reach + 1, 2 * reach + 1))
+    outshines = cv2.LUT(cv2.subtract(strongest, around), _OUTSHINING)
+    found = cv2.min(cv2.min(cv2.LUT(small, _COLOURED), cv2.LUT(strongest, _BRIGHT)), outshines).reshape(size[::-1])
     coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
     found[cv2.dilate(np.isinf(coarse).view(np.uint8), np.ones((3, 3), np.uint8)).reshape(found.shape) > 0] = 0
     found = _lamps_only(found, coarse, camera)
@@ -124,14 +127,14 @@ def _ramp(low: float, high: float) -> NDArray[np.uint8]:
     return np.rint(255 * np.clip((np.arange(256) - low) / (high - low), 0, 1)).astype(np.uint8)
 
 
-_COLOURED, _BRIGHT = _ramp(70, 120), _ramp(150, 210)
+_COLOURED, _BRIGHT, _OUTSHINING = _ramp(70, 120), _ramp(150, 210), _ramp(40, 80)
 
 
 def _lamps_only(found: NDArray[np.uint8], depth: Depth, camera: Camera) -> NDArray[np.uint8]:
-    """Take away what lies on the ground (paint) or is long and thin (stripes, reflections)."""
+    """Take away what lies on the ground (paint), is long and thin (stripes), or comes in swarms (leaves)."""
     count, regions, stats, centres = cv2.connectedComponentsWithStats((found > 0).view(np.uint8), connectivity=8)
-    if count < 2:
-        return found
+    if count < 2 or count > _MOST_FOUND:
+        return found if count < 2 else np.zeros_like(found)
     up, height = ground_frame(camera)
     K, scale = camera.K, (camera.width / found.shape[1], camera.height / found.shape[0])
     x = (centres[:, 0] * scale[0] + 1.0 - K[0, 2]) / K[0, 0]
@@ -139,7 +142,8 @@ def _lamps_only(found: NDArray[np.uint8], depth: Depth, camera: Camera) -> NDArr
     metres = depth[centres[:, 1].astype(int), centres[:, 0].astype(int)]
     over_ground = height + np.where(np.isfinite(metres), metres, 1e3) * (up[0] * x + up[1] * y + up[2])
     long, short = stats[:, 2:4].max(axis=1), stats[:, 2:4].min(axis=1)
-    lamp = (over_ground > _LOWEST_LAMP_M) & (long <= _LONGEST_LAMP * short + 1)
+    near = np.abs(centres[:, None] - centres[None, 1:]).max(axis=2) < found.shape[1] / 16
+    lamp = (over_ground > _LOWEST_LAMP_M) & (long <= _LONGEST_LAMP * short + 1) & (near.sum(axis=1) <= _MOST_TOGETHER)
     lamp[0] = True
     keep = np.where(lamp, np.uint8(255), np.uint8(0))
     kept: NDArray[np.uint8] = found & keep[regions]
@@ -194,7 +198,8 @@ def _relight(image, depth, share, lamp, geometry, ambient, beam, sky, veil, look
                 day = decode(image[i, j, k])
                 lit = day * own * light[k, j]
                 lit = lit / (one + np.float32(SHOULDER) * lit)  # what is near stays within range
-                lit = max(lit + clouds * sky[i, j, k], shown * day) + veil[i, j, k]
+                lit = max(lit + clouds * sky[i, j, k], shown * day)
+                lit += max(one - lit, np.float32(0.0)) * veil[i, j, k]
                 out[i, j, k] = encode(lit + np.sqrt(lit * per_electron + read2) * normal_of(bits, k))
 
 

@@ -84,6 +84,12 @@ def _add_veil(sources, pinhole, veil):  # type: ignore[no-untyped-def]  # numba 
                 veil[i, j, 2] += blue * glare
 
 
+def filled(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much of what is left to white scattered light fills: a shoulder as of film, that never cuts off."""
+    share: NDArray[np.float32] = 1.0 - cv2.exp(-light).reshape(light.shape)
+    return share
+
+
 def spread_out(small: Linear, camera: Camera) -> Linear:
     """Return a reduced field (h, w, 3) at the size of the picture, bilinearly."""
     size = (camera.width, camera.height)
