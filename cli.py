@@ -349,6 +349,112 @@ def _report(run: Path, *, single_file: bool = True) -> None:
 
 
 @main.command()
+@click.argument("dataset", required=False)
+@click.option("--recipe", "recipe_file", type=path(folder=False), help="YAML file: shifts, variants, filters.")
+@click.option("--out", type=path(file=False), required=True, help="Folder of the new data set; must not exist yet.")
+@click.option("--format", "format_", metavar="FORMAT", help="Format of the new set; the source's own unless given.")
+@click.option("--source-format", metavar="FORMAT", help="Format of DATASET, where it is not to be guessed.")
+@click.option("--split", metavar="NAME", help="Use one split (train, val, ...); without it all are used.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use N source frames, evenly spread.")
+@click.option("--variants", type=click.IntRange(min=1), metavar="N", help="Pictures of each frame; wins over the file.")
+@click.option("--seed", type=int, help="Seed of every draw; wins over the file.")
+@click.option("--workers", type=int, metavar="N", help="Processes; one per core. The new set does not depend on it.")
+@click.option("--depth", metavar="SOURCE", help="Depth where the data has none: hf:NAME_OR_PATH, file.py:attr.")
+@click.option("--allow-download", is_flag=True, help="Let hf: fetch weights.")
+@click.option("--strict", is_flag=True, help="Stop at the first sample that cannot be used.")
+@click.option("--preview", is_flag=True, help="Also write a contact sheet, OUT-preview.png.")
+@click.option("--quality", is_flag=True, help="Also measure the new set: OUT/quality.html.")
+@click.option("--replay", type=path(exists=True), metavar="MANIFEST", help="Make the pictures of a manifest again.")
+@click.option("--dataset", "root", metavar="ROOT", help="With --replay: where the source is now.")
+def synth(dataset: str | None, out: Path, preview: bool, quality: bool, replay: Path | None, **options: Any) -> None:
+    """Make a new, labelled data set of DATASET by a recipe of shifts; OUT/manifest.jsonl can make it again.
+
+    DATASET is a folder of any format that `roadproof stress` takes, or town:SEED:N, the built-in one. The same command
+    goes on where it was stopped.
+    """
+    from scenes.errors import InputError
+
+    if replay is not None:
+        given = [name for name, value in (("DATASET", dataset), ("--recipe", options["recipe_file"])) if value]
+        if given:
+            raise InputError(f"--replay takes everything from the manifest, got {' and '.join(given)}; see --dataset")
+        faithful = _synth_again(replay, out, options)
+    else:
+        if dataset is None or options["recipe_file"] is None:
+            raise InputError("synth needs DATASET and --recipe FILE (or --replay MANIFEST)")
+        if options["root"] is not None:
+            raise InputError("--dataset belongs to --replay; name the data set before the options")
+        _synth_new(dataset, out, options)
+        faithful = True
+    if preview:
+        from synth.preview import write_preview
+
+        click.echo(str(write_preview(out, out.with_name(f"{out.name}-preview.png"))))
+    if quality:
+        _synth_quality(out)
+    if not faithful:
+        raise SystemExit(1)
+
+
+def _synth_new(dataset: str, out: Path, options: dict[str, Any]) -> None:
+    """Make the set and say what was made, on standard error; its path is standard output."""
+    import synth as synthesis
+    from synth.filters import REASONS
+
+    recipe = synthesis.Recipe.from_yaml(options["recipe_file"], variants=options["variants"], seed=options["seed"])
+    taken = ("split", "source_format", "limit", "workers", "strict", "depth", "allow_download")
+    made = synthesis.generate(dataset, recipe, out, format=options["format_"], **{key: options[key] for key in taken})
+    if made.already_done:
+        click.echo(f"done   {out} was finished already; nothing was made", err=True)
+    sources = f"{made.n_sources} frame{'s' * (made.n_sources != 1)}"
+    click.echo(f"made   {made.n_made} pictures of {sources}, as {made.format}", err=True)
+    for name, count in sorted(made.made.items(), key=lambda item: (-item[1], item[0])):
+        click.echo(f"       {count:6}  {name}", err=True)
+    for reason, count in made.left_out.items():
+        click.echo(f"left out {count}: {REASONS[reason]}, e.g. {made.examples[reason][0]}", err=True)
+    for note in made.notes[:5]:
+        click.echo(f"note   {note}", err=True)
+    click.echo(str(out))
+
+
+def _synth_again(manifest: Path, out: Path, options: dict[str, Any]) -> bool:
+    """Make the pictures of a manifest again; return whether all came out as they were."""
+    import synth as synthesis
+
+    taken = {key: options[key] for key in ("workers", "depth", "allow_download")}
+    again = synthesis.remake(manifest, out, dataset=options["root"], **taken)
+    total = len(again.identical) + len(again.within) + len(again.different) + len(again.unknown)
+    click.echo(f"replay {len(again.identical)} of {total} pictures are byte for byte the same", err=True)
+    if again.within:
+        click.echo(
+            f"       {len(again.within)} are within the tolerance of their shifts, e.g. {again.within[0]}", err=True
+        )
+    for name, levels in list(again.different.items())[:5]:
+        click.echo(f"       differs by up to {levels:.0f} grey levels: {name}", err=True)
+    if len(again.different) > 5:
+        click.echo(f"       and {len(again.different) - 5} more differ", err=True)
+    if again.unknown:
+        text = "differ, and the first pictures are not beside the manifest to say by how much"
+        click.echo(f"       {len(again.unknown)} {text}, e.g. {again.unknown[0]}", err=True)
+    if again.labels:
+        click.echo(f"       labels differ in {len(again.labels)}, e.g. {again.labels[0]}", err=True)
+    for name, (then, now) in again.versions.items():
+        click.echo(f"note   {name} was {then or 'not there'}, is {now or 'not there'}", err=True)
+    click.echo(str(out))
+    return bool(again.faithful)
+
+
+def _synth_quality(out: Path) -> None:
+    """Measure a new set and write its page; features come from the built-in classifier where no other weights are."""
+    from stress.zoo.features import zoo_features
+    from synth.quality import measure
+
+    from reports import synthesis as page
+
+    click.echo(str(page.write(measure(out, fallback=zoo_features()), out / "quality.html")))
+
+
+@main.command()
 @click.argument("run", type=path(exists=True, file=False))
 @click.option("--folder", is_flag=True, help="Keep the pictures beside the page instead of inside it.")
 def report(run: Path, folder: bool) -> None:
