@@ -21,6 +21,7 @@ from synth.ground import ground_frame
 from synth.radiometry import Linear, decode_row, encode_row, luminance, to_linear
 
 CONTRAST_AT_VISIBILITY = 0.05  # meteorological optical range (WMO No. 8): the range at which 5 % of contrast is left
+WAVELENGTHS_NM = (610.0, 550.0, 465.0)  # dominant wavelengths of the sRGB primaries, about
 FAST = {"contract", "arcp", "nsz", "reassoc", "afn"}  # fast arithmetic that still knows infinity: depth of the sky
 _BRIGHTEST_SHARE = 0.1
 _FULL = 30.0  # optical depth beyond which nothing gets through
@@ -37,6 +38,16 @@ def extinction_per_m(visibility_m: float) -> float:
     0.005
     """
     return -math.log(CONTRAST_AT_VISIBILITY) / visibility_m
+
+
+def by_wavelength(angstrom: float) -> Colour:
+    """Return the extinction of red, green and blue over that of green, wavelength^-angstrom (Angstrom 1929).
+
+    >>> by_wavelength(0.0)
+    (1.0, 1.0, 1.0)
+    """
+    red, green, blue = WAVELENGTHS_NM
+    return (green / red) ** angstrom, 1.0, (green / blue) ** angstrom
 
 
 def depth_and_camera(sample: Sample, shift: str) -> tuple[Depth, Camera]:

@@ -21,7 +21,7 @@ from scenes.sample import Depth, Image, Sample
 from synth.atmosphere import FAST
 from synth.noise import lookup_noise
 from synth.radiometry import Linear, decode_row, encode_row, to_linear
-from synth.weather.surfaces import FLATNESS_M, Map, ground_map, ground_share, plane_of
+from synth.weather.surfaces import FLATNESS_M, Map, ground_map, ground_share, plane_of, stretch, stretch_row
 
 WET_ALBEDO = 0.55
 PUDDLE_ALBEDO = 0.4
@@ -187,27 +187,21 @@ def _wet(image, share, laid, out):  # type: ignore[no-untyped-def]  # numba infe
     rows, columns = share.shape
     h, w = laid.shape[1:]
     red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
-    steps, line = np.empty((3, columns), np.uint16), np.empty((4, w), np.float32)
-    one, half = np.float32(1.0), np.float32(0.5)
-    left, right, near = np.empty(columns, np.int32), np.empty(columns, np.int32), np.empty(columns, np.float32)
-    for j in range(columns):
-        x = min(max((np.float32(j) + half) * np.float32(w / columns) - half, np.float32(0.0)), np.float32(w - 1))
-        left[j], right[j], near[j] = int(x), min(int(x) + 1, w - 1), x - np.float32(int(x))
+    steps, line, here = np.empty((3, columns), np.uint16), np.empty(w, np.float32), np.empty((4, columns), np.float32)
+    one = np.float32(1.0)
+    left, right, near = stretch(columns, w)
+    upper, lower, down = stretch(rows, h)
     for i in range(rows):
         row, made = image[i].reshape(-1), out[i].reshape(-1)
         if share[i].max() <= 0:
             made[:] = row
             continue
         decode_row(row, red, green, blue)
-        y = min(max((np.float32(i) + half) * np.float32(h / rows) - half, np.float32(0.0)), np.float32(h - 1))
-        upper, lower, v = int(y), min(int(y) + 1, h - 1), y - np.float32(int(y))
-        for k in range(4):
-            for m in range(w):
-                line[k, m] = laid[k, upper, m] + v * (laid[k, lower, m] - laid[k, upper, m])
+        stretch_row(laid, upper[i], lower[i], down[i], left, right, near, line, here)
         for j in range(columns):
-            part, u, p, q = share[i, j], near[j], left[j], right[j]
-            keep = one - part * (one - line[3, p] - u * (line[3, q] - line[3, p]))
-            red[j] = red[j] * keep + part * (line[0, p] + u * (line[0, q] - line[0, p]))
-            green[j] = green[j] * keep + part * (line[1, p] + u * (line[1, q] - line[1, p]))
-            blue[j] = blue[j] * keep + part * (line[2, p] + u * (line[2, q] - line[2, p]))
+            part = share[i, j]
+            keep = one - part * (one - here[3, j])
+            red[j] = red[j] * keep + part * here[0, j]
+            green[j] = green[j] * keep + part * here[1, j]
+            blue[j] = blue[j] * keep + part * here[2, j]
         encode_row(red, green, blue, steps, made)

@@ -97,3 +97,31 @@ def _road_like(image: Image, share: Map) -> Map:
     soft = cv2.blur(255 - 255 * cv2.dilate(unlike, np.ones((3, 3), np.uint8)), (3, 3))
     like: Map = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / np.float32(255.0)
     return like
+
+
+@njit(cache=True, inline="always")
+def stretch(count, size):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: how `count` pixels lie on `size` coarser ones: left neighbour, right neighbour, nearness to it."""
+    left, right, near = np.empty(count, np.uintp), np.empty(count, np.uintp), np.empty(count, np.float32)
+    for j in range(count):
+        x = (np.float32(j) + np.float32(0.5)) * np.float32(size / count) - np.float32(0.5)
+        x = min(max(x, np.float32(0.0)), np.float32(size - 1))
+        left[j] = int(x)
+        right[j] = min(int(x) + 1, size - 1)
+        near[j] = x - np.float32(int(x))
+    return left, right, near
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def stretch_row(maps, upper, lower, down, left, right, near, line, out):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: fill out (K, W) with a full row of coarse maps (K, h, w), between rows `upper` and `lower`.
+
+    line: (w,) to work in. One loop writes to one array: more would not be turned into vector instructions.
+    """
+    for k in range(out.shape[0]):
+        above, below, made = maps[k, upper], maps[k, lower], out[k]
+        for m in range(line.size):
+            line[m] = above[m] + down * (below[m] - above[m])
+        for j in range(made.size):
+            first = line[left[j]]
+            made[j] = first + near[j] * (line[right[j]] - first)
