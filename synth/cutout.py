@@ -156,7 +156,7 @@ def paste(
         return sample
     image = sample.image.copy()
     if shadow:
-        _contact_shadow(image, outer, free)
+        contact_shadow(image, outer, free)
     wide = grown(window, max(4, cutout.height // 6), (height, width))
     around = to_linear(sample.image[wide[1] : wide[3] : 2, wide[0] : wide[2] : 2]).reshape(-1, 3)
     paint = harmonised(cutout.paint[part], alpha >= 0.5, around, strength=fit_light)
@@ -187,7 +187,7 @@ def _class_of(sample: Sample, region: Region) -> int | None:
     return int(np.bincount(values).argmax()) if len(values) else None
 
 
-def _contact_shadow(image: NDArray[np.uint8], outer: Window, free: Mask | None) -> None:
+def contact_shadow(image: NDArray[np.uint8], outer: Window, free: Mask | None) -> None:
     """Darken the ground under an object's foot: an ellipse as wide as the object, soft, strongest in its middle."""
     x1, _, x2, y2 = outer
     half_w, half_h = 0.55 * (x2 - x1), max(1.5, 0.10 * (x2 - x1))

@@ -81,6 +81,20 @@ def _shrunk(box: NDArray[np.float32], tight: tuple[float, float, float, float]) 
     return new
 
 
+def painted_over(sample: Sample, bare: Mapping[int, float]) -> Sample:
+    """Record what is left of the surface of painted objects {id: share}: less is visible, their outline stays."""
+    notes = sample.annotations
+    known = {key: share for key, share in bare.items() if (notes.instance_ids == key).any()}
+    if not known:
+        return sample
+    if notes.visibility is not None:
+        visibility = notes.visibility.copy()
+        for key, share in known.items():
+            visibility[notes.instance_ids == key] *= share
+        return replace(sample, annotations=replace(notes, visibility=visibility))
+    return note_visible(sample, known)
+
+
 def note_visible(sample: Sample, fractions: Mapping[int, float]) -> Sample:
     """Record what is left of objects whose labels have no visibility (see synth/audit.py); chains multiply."""
     if sample.annotations.visibility is not None or not fractions:
@@ -92,7 +106,7 @@ def note_visible(sample: Sample, fractions: Mapping[int, float]) -> Sample:
 
 
 def note(sample: Sample, key: str, reasons: Mapping[int, str]) -> Sample:
-    """Record `edited` or `destroyed` objects with a reason each (see synth/audit.py)."""
+    """Record `edited`, `destroyed` or `hidden_by` with a reason for each object (see synth/audit.py)."""
     if not reasons:
         return sample
     return replace(sample, meta={**sample.meta, key: {**dict(sample.meta.get(key, {})), **reasons}})

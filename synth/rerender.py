@@ -7,11 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.edits import Edit
 from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
+from synth.regions import object_region
+
+_FAR_M = 1e4  # where depth is unknown: turns and lenses do not depend on it
 
 
 def render_again(sample: Sample, *, who: str, camera: Camera | None = None, edits: Sequence[Edit] = ()) -> Sample:
@@ -22,15 +26,48 @@ def render_again(sample: Sample, *, who: str, camera: Camera | None = None, edit
     if view is None:
         raise InputError(f"{who} needs a camera; sample {sample.sample_id!r} has none: complete it first")
     rendered = sample.scene.render(view, edits)
+    annotations = in_order(sample.annotations, rendered.annotations)
+    if camera is not None and annotations.visibility is not None:
+        visibility = annotations.visibility.copy()
+        visibility[: len(sample.annotations)] *= share_inside(sample, camera)
+        annotations = replace(annotations, visibility=visibility)
     return replace(
         sample,
         image=rendered.image,
-        annotations=in_order(sample.annotations, rendered.annotations),
+        annotations=annotations,
         depth=rendered.depth,
         instances=rendered.instances,
         camera=rendered.camera,
         previous=None if camera is not None else sample.previous,
     )
+
+
+def share_inside(sample: Sample, camera: Camera) -> NDArray[np.float32]:
+    """Return (N,) the share of each object's visible pixels that a camera still has in its frame.
+
+    A renderer's visibility is that of what is in the frame; what the frame's edge cuts is hidden as well.
+    """
+    shares = np.ones(len(sample.annotations), np.float32)
+    if sample.camera is None:
+        return shares
+    motion = camera.world_to_cam @ sample.camera.cam_to_world
+    inverse_K = np.linalg.inv(sample.camera.K)
+    for row in range(len(shares)):
+        region = object_region(sample, row)
+        if region is None:
+            continue
+        rows, columns = np.nonzero(region.mask)
+        thin = max(1, len(rows) // 2000)
+        rows, columns = rows[::thin] + region.window[1], columns[::thin] + region.window[0]
+        depth = np.full(len(rows), _FAR_M) if sample.depth is None else sample.depth[rows, columns].astype(np.float64)
+        depth = np.where(np.isfinite(depth), depth, _FAR_M)
+        rays = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1) @ inverse_K.T
+        points = (rays * depth[:, None]) @ motion[:3, :3].T + motion[:3, 3]
+        pixels = points @ camera.K.T
+        x, y = (pixels[:, i] / np.maximum(pixels[:, 2], 1e-6) for i in (0, 1))
+        inside = (points[:, 2] > 0.05) & (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
+        shares[row] = inside.mean()
+    return shares
 
 
 def in_order(old: Annotations, new: Annotations) -> Annotations:

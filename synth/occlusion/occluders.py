@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.noise import Field, smooth_noise
+from synth.occlusion.graffiti_paint import coloured, sprayed
 from synth.radiometry import Linear
 from synth.random import Rng
 
 _MOST_LEAVES = 1600
 _WIDEST = 1.4  # of foliage, in sizes of the object: enough to hide it from any start
-KINDS = ("pole", "foliage", "plate", "dirt")
+KINDS = ("pole", "foliage", "plate", "dirt", "graffiti")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,8 @@ class Occluder:
     order:  (h, w) float32, see above; inf = never
     paint:  maps the size t to its reflected light (h, w, 3) linear, under white light of level 1
     soft_px: width of its edge; opacity: of its middle
-    shadow: (x, y, half width) in the frame where it meets the ground, per unit of t; None = does not stand
-    on_lens: nearer than everything
+    on_lens: nearer than everything; on_surface: paint on the object itself, whose outline stays
+    stands: its lower edge is on the ground
     """
 
     window: tuple[int, int, int, int]
@@ -41,18 +42,24 @@ class Occluder:
     soft_px: float = 1.0
     opacity: float = 1.0
     on_lens: bool = False
+    on_surface: bool = False
+    stands: bool = False
 
 
 @dataclass(frozen=True)
 class Place:
     """The object to hide and where the ground in front of it is.
 
-    window: of the object; ground_row: frame row where something in front of it stands; size: (H, W) of the frame
+    window: of the object; mask: (h, w) of its pixels there
+    ground_row: frame row where something in front of it stands; size: (H, W) of the frame
+    stands: the object is on the ground, as far as its row tells
     """
 
     window: tuple[int, int, int, int]
+    mask: NDArray[np.bool_]
     ground_row: float
     size: tuple[int, int]
+    stands: bool = True
 
     @property
     def width(self) -> int:
@@ -76,7 +83,7 @@ class Place:
 
 def grow(kind: str, place: Place, seed: int) -> Occluder:
     """Return an occluder of a kind in front of an object."""
-    makers = {"pole": _pole, "foliage": _foliage, "plate": _plate, "dirt": _dirt}
+    makers = {"pole": _pole, "foliage": _foliage, "plate": _plate, "dirt": _dirt, "graffiti": _graffiti}
     return makers[kind](place, seed)
 
 
@@ -112,7 +119,7 @@ def _pole(place: Place, seed: int) -> Occluder:
         lambert = np.clip(np.sqrt(1 - side**2) * np.cos(light_from) + side * np.sin(light_from), 0, 1)
         return ((0.35 + 0.75 * lambert) * grain)[..., None] * np.array(colour, np.float32)
 
-    return Occluder(window, order, paint)
+    return Occluder(window, order, paint, stands=True)
 
 
 def _row(place: Place) -> int:
@@ -149,19 +156,18 @@ def _plate(place: Place, seed: int) -> Occluder:
         rim = np.where(order > t - max(1.0, 0.03 * place.height), 0.55, 1.0)
         return ((grain * rim)[..., None] * np.asarray(base, np.float32)).astype(np.float32)
 
-    return Occluder(window, order, paint)
+    return Occluder(window, order, paint, stands=True)
 
 
 def _foliage(place: Place, seed: int) -> Occluder:
-    """Leaves of a bush from below or, near the upper border, of a branch from above, drawn leaf by leaf.
+    """Leaves of a bush before what stands on the ground, of a hanging branch before what does not, drawn one by one.
 
     Both grow as ellipses of the object's proportions from a point at its lower or upper edge, with an uneven outline.
     """
     rng = Rng(seed, "foliage")
-    bush = rng.uniform() < 0.5 or place.window[1] > 0.2 * place.size[0]
-    window = place.around(1.1, 0.4, 1.1, 0) if bush else place.around(1.1, 1.6, 1.1, 0.4)
-    if bush:
-        window = (*window[:3], _row(place))
+    bush = (rng.uniform() < 0.5 or place.window[1] > 0.2 * place.size[0]) and place.stands
+    window = place.around(1.1, 0.4, 1.1, 0) if bush else place.around(1.1, 0, 1.1, 0.4)
+    window = (*window[:3], _row(place)) if bush else (window[0], 0, *window[2:])
     h, w = window[3] - window[1], window[2] - window[0]
     anchor_x = place.window[0] + rng.uniform(0.2, 0.8) * place.width - window[0]
     anchor_y = place.window[3] - window[1] if bush else place.window[1] - 0.2 * place.height - window[1]
@@ -172,12 +178,22 @@ def _foliage(place: Place, seed: int) -> Occluder:
         np.minimum(py.astype(int), h - 1), np.minimum(px.astype(int), w - 1)
     ]
     distance = np.hypot((px - anchor_x) / place.width, (py - anchor_y) / place.height) + 0.13 * uneven
-    spots = spots[distance < _WIDEST]
-    distance = distance[distance < _WIDEST]
+    room = 0.9 * min(anchor_x, w - anchor_x) / max(anchor_y, 1.0)  # the twig stays in the window up to the frame's edge
+    drift = rng.uniform(-0.35, 0.35) * min(1.0, max(room, 0.0) / 0.35)
+    if not bush:
+        aside = np.abs(px - anchor_x - drift * (anchor_y - py)) / max(3.0 * length, 0.25 * place.width)
+        distance = np.where((py < anchor_y) & (aside + 0.5 * uneven < 0.6), 0.05 * aside, distance)
+    near = distance < _WIDEST
+    spots, distance = spots[near], distance[near]
     count = len(spots)
     ranks = np.argsort(np.argsort(distance, kind="stable"), kind="stable")
     order = _draw_leaves(h, w, spots, ranks, length, reverse=True)
     order[order < 0] = count + cv2.distanceTransform((order < 0).astype(np.uint8), cv2.DIST_L1, 3)[order < 0]
+    twig = np.zeros((h, w), np.uint8)
+    if not bush:
+        ends = (round(anchor_x), round(anchor_y)), (round(anchor_x + drift * anchor_y), -2)
+        cv2.line(twig, *ends, 1, max(1, round(0.35 * length)), lineType=cv2.LINE_8)
+    order[twig > 0] = -1
     tone = np.clip(0.35 + 0.75 * spots[:, 3] ** 1.5, 0, 1)
     hue = spots[:, 4:5]
     colours = tone[:, None] * ((1 - hue) * np.array([[0.045, 0.11, 0.02]]) + hue * np.array([[0.12, 0.17, 0.035]]))
@@ -188,10 +204,11 @@ def _foliage(place: Place, seed: int) -> Occluder:
         by_rank = np.empty((count, 3), np.float32)
         by_rank[ranks] = colours
         picture = np.full((h, w, 3), (0.012, 0.022, 0.006), np.float32)
+        picture[twig > 0] = (0.035, 0.025, 0.016)
         picture[found] = by_rank[top[found].astype(int)]
         return picture
 
-    return Occluder(window, order, paint)
+    return Occluder(window, order, paint, stands=bush)
 
 
 def _draw_leaves(
@@ -231,7 +248,7 @@ def _outlines(h: int, w: int, spots: NDArray[np.float64], length: float) -> NDAr
 
 
 def _dirt(place: Place, seed: int) -> Occluder:
-    """Mud on the lens or windscreen: out of focus, so its edge is wide."""
+    """Mud on the lens or windscreen: far nearer than what is in focus, so its edge is wide and fine detail is lost."""
     window = place.around(0.3, 0.3, 0.3, 0.3)
     x, y = _grid(window)
     rng = Rng(seed, "dirt")
@@ -239,7 +256,7 @@ def _dirt(place: Place, seed: int) -> Occluder:
     cx, cy = rng.uniform(0.3, 0.7) * (x2 - x1) + x1, rng.uniform(0.3, 0.7) * (y2 - y1) + y1
     size = 0.5 * np.sqrt(place.width * place.height)
     shape = (window[3] - window[1], window[2] - window[0])
-    blobs = smooth_noise(seed, *shape, cell_px=max(3.0, 0.5 * size), octaves=4)
+    blobs = smooth_noise(seed, *shape, cell_px=max(3.0, 0.6 * size), octaves=3, gain=0.4)
     distance = np.hypot((x - cx) * place.height / place.width, y - cy) * np.sqrt(place.width / place.height)
     order = (distance + 0.9 * size * blobs).astype(np.float32)
     colour = np.array(rng.choice(((0.10, 0.07, 0.045), (0.07, 0.06, 0.05), (0.16, 0.12, 0.08))), np.float32)
@@ -248,4 +265,14 @@ def _dirt(place: Place, seed: int) -> Occluder:
     def paint(_: float) -> Linear:
         return (shade[..., None] * colour).astype(np.float32)
 
-    return Occluder(window, order, paint, soft_px=max(1.0, 0.05 * size), opacity=0.97, on_lens=True)
+    return Occluder(window, order, paint, soft_px=max(1.5, 0.3 * size), opacity=0.97, on_lens=True)
+
+
+def _graffiti(place: Place, seed: int) -> Occluder:
+    """Words sprayed on the object itself, until a share of its surface is covered."""
+    order, words = sprayed(place.mask, seed)
+
+    def paint(t: float) -> Linear:
+        return coloured(order, words, t)
+
+    return Occluder(place.window, order, paint, soft_px=1.0, opacity=0.95, on_surface=True)

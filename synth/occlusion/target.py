@@ -1,27 +1,40 @@
-"""A pole, foliage, a board or dirt hides objects until a wanted fraction of each is left visible.
+"""A pole, foliage, a board, dirt or graffiti hides objects until a wanted fraction of each is left visible.
 
 The occluder grows from a seeded start until exactly the wanted share of the object's visible pixels is covered (one
-quantile, to a pixel where outlines allow). It stands in front: nothing nearer than it is covered.
+quantile, to a pixel where outlines allow). It stands in front: nothing nearer than it is covered. Graffiti is paint on
+the object itself: its outline, and so box and mask, stay; its visible fraction is the share of its surface left bare.
 Objects without a mask: the ellipse in the box counts. Frames with a segmentation only: its areas of things. A
 classification image: the whole picture is the object. A frame without any of these has no targets and stays as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from scenes.camera import Camera
-from scenes.sample import Sample
+from scenes.sample import Image, Sample
 from synth.blend import over, scene_white
+from synth.cutout import contact_shadow
 from synth.occlusion.occluders import KINDS, Occluder, Place, grow
+from synth.radiometry import luminance, to_linear
 from synth.random import Rng
 from synth.regions import Mask, Region, pick, regions
 from synth.registry import register
-from synth.relabel import covered
+from synth.relabel import covered, note, painted_over
 from synth.shift import Change, Family, Need, SeverityTable
+
+WORDS = {
+    "pole": "a pole stands before it",
+    "foliage": "leaves hang before it",
+    "plate": "a board stands before it",
+    "dirt": "dirt on the lens covers it",
+    "graffiti": "paint covers its surface",
+}
 
 
 @dataclass(frozen=True)
@@ -34,17 +47,14 @@ class TargetParams:
     seeds: tuple[int, ...]
 
 
-@register
 @dataclass(frozen=True)
-class Target:
-    """An occluder of a target visible fraction in front of selected objects.
+class CoverShift:
+    """Base of the shifts that hide objects behind something that grows; a shift adds its name and kinds.
 
-    kind:        which occluder; "any" draws one for each object
     max_targets: at most so many objects, drawn at random
     min_side_px: smaller objects are left alone
     """
 
-    name: ClassVar[str] = "occlusion/target"
     family: ClassVar[Family] = "occlusion"
     needs: ClassVar[frozenset[Need]] = frozenset()
     changes: ClassVar[Change] = "content"
@@ -55,51 +65,141 @@ class Target:
         "Dollar et al. (2012), Caltech pedestrians: partial occlusion hides 1-35 %, heavy 35-80 %",
     )
     params_type: ClassVar[type[TargetParams]] = TargetParams
+    kinds: ClassVar[tuple[str, ...]]
 
-    kind: Literal["any", "pole", "foliage", "plate", "dirt"] = "any"
     max_targets: int = 6
     min_side_px: int = 6
 
-    def __post_init__(self) -> None:
-        if self.kind not in ("any", *KINDS):
-            raise ValueError(f"kind: expected any, {', '.join(KINDS)}, got {self.kind!r}")
+    def drawn_kinds(self) -> tuple[str, ...]:
+        """Return the occluders of which one is drawn for each object."""
+        return self.kinds
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> TargetParams:
         found = [r for r in regions(sample) if min(r.width, r.height) >= self.min_side_px]
         chosen = _apart([found[i] for i in rng.permutation(len(found))], self.max_targets)
-        draws = [(rng.integer(0, len(KINDS)), rng.seed()) for _ in range(self.max_targets)]
-        kinds = [KINDS[number] if self.kind == "any" else self.kind for number, _ in draws]
+        offered = self.drawn_kinds()
+        draws = [(rng.uniform(), rng.seed()) for _ in range(self.max_targets)][: len(chosen)]
         return TargetParams(
             visible_fraction=self.table.at(severity),
             targets=tuple(region.key for region in chosen),
-            kinds=tuple(kinds[: len(chosen)]),
-            seeds=tuple(seed for _, seed in draws[: len(chosen)]),
+            kinds=tuple(offered[int(which * len(offered))] for which, _ in draws),
+            seeds=tuple(seed for _, seed in draws),
         )
 
     def apply(self, sample: Sample, params: TargetParams) -> Sample:
         if not params.targets:
             return sample
-        image = sample.image.copy()
-        cover = np.zeros(image.shape[:2], np.bool_)
-        depth = np.full(cover.shape, np.nan, np.float32)
-        white = scene_white(sample.image)
-        everything = regions(sample)
+        work = _Work.of(sample)
         plan = zip(pick(sample, params.targets), params.kinds, params.seeds, strict=True)
         for region, kind, seed in sorted(plan, key=lambda part: -part[0].window[3]):
-            distance = _distance_m(sample, region)
-            occluder = grow(kind, _place(sample, region), seed)
-            free = _behind(sample, region, occluder, distance, everything)
-            t = _size(occluder, free, region, cover, 1 - params.visible_fraction)
-            if t is None:
-                continue
-            alpha = np.clip((t - occluder.order) / occluder.soft_px + 0.5, 0, 1) * free * occluder.opacity
-            over(image, occluder.window, occluder.paint(t) * white, alpha.astype(np.float32))
-            x1, y1, x2, y2 = occluder.window
-            hidden = (occluder.order <= t) & free
-            cover[y1:y2, x1:x2] |= hidden
-            if distance is not None and not occluder.on_lens:
-                depth[y1:y2, x1:x2][hidden] = 0.9 * distance
-        return covered(sample, image, cover, depth_m=depth)
+            work.hide(region, grow(kind, _place(sample, region), seed), kind, 1 - params.visible_fraction)
+        return work.finished()
+
+
+@register
+@dataclass(frozen=True)
+class Target(CoverShift):
+    """Something of a drawn kind in front of objects until a wanted fraction of each is left visible.
+
+    kind: which occluder; "any" draws one for each object
+    """
+
+    name: ClassVar[str] = "occlusion/target"
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+
+    kind: Literal["any", "pole", "foliage", "plate", "dirt", "graffiti"] = "any"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("any", *KINDS):
+            raise ValueError(f"kind: expected any, {', '.join(KINDS)}, got {self.kind!r}")
+
+    def drawn_kinds(self) -> tuple[str, ...]:
+        return KINDS if self.kind == "any" else (self.kind,)
+
+
+@dataclass(eq=False)
+class _Work:
+    """A frame while occluders are put into it: picture, what they cover, and how far away they are."""
+
+    sample: Sample
+    image: Image
+    cover: Mask
+    depth: NDArray[np.float32]
+    white: NDArray[np.float32]
+    everything: list[Region]
+    painted: dict[int, float]
+    reasons: dict[int, str]
+
+    @classmethod
+    def of(cls, sample: Sample) -> _Work:
+        size = sample.image.shape[:2]
+        return cls(
+            sample=sample,
+            image=sample.image.copy(),
+            cover=np.zeros(size, np.bool_),
+            depth=np.full(size, np.nan, np.float32),
+            white=scene_white(sample.image),
+            everything=regions(sample),
+            painted={},
+            reasons={},
+        )
+
+    def hide(self, region: Region, occluder: Occluder, kind: str, share: float) -> None:
+        """Let an occluder grow until it hides a share of an object."""
+        distance = _distance_m(self.sample, region)
+        if occluder.on_surface:
+            free = _part(region, occluder.window)
+        else:
+            free = _behind(self.sample, region, occluder, distance, self.everything)
+        t = _size(occluder, free, region, self.cover, share)
+        if t is None:
+            return
+        alpha = np.clip((t - occluder.order) / occluder.soft_px + 0.5, 0, 1) * free * occluder.opacity
+        if occluder.stands:
+            self._stand(occluder, region, (occluder.order <= t) & free)
+        light = occluder.paint(t) * self.white
+        if occluder.on_surface:
+            light = light * _shading(self.image, region)[..., None]
+        over(self.image, occluder.window, light, alpha.astype(np.float32))
+        self.reasons[region.key] = WORDS[kind]
+        hidden = (occluder.order <= t) & free
+        if occluder.on_surface:
+            self.painted[region.key] = 1.0 - np.count_nonzero(hidden) / region.pixels
+            return
+        x1, y1, x2, y2 = occluder.window
+        self.cover[y1:y2, x1:x2] |= hidden
+        if distance is not None and not occluder.on_lens:
+            self.depth[y1:y2, x1:x2][hidden] = 0.9 * distance
+
+    def _stand(self, occluder: Occluder, region: Region, hidden: Mask) -> None:
+        """Darken the ground where an occluder meets it."""
+        x1, _, _, y2 = occluder.window
+        ground = np.ones(self.image.shape[:2], np.bool_)
+        for other in self.everything:
+            if other.key != region.key:
+                ground[other.slices] &= ~other.mask
+        foot = np.concatenate([[False], hidden[-2:].any(axis=0), [False]]).astype(np.int8)
+        starts, ends = np.flatnonzero(np.diff(foot) > 0), np.flatnonzero(np.diff(foot) < 0)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            contact_shadow(self.image, (x1 + start, 0, x1 + end, y2), ground)
+
+    def finished(self) -> Sample:
+        """Return the frame with labels that say what is left of each object."""
+        result = self.sample
+        if self.cover.any() or not self.painted:
+            result = covered(result, self.image, self.cover, depth_m=self.depth)
+        result = replace(result, image=self.image)
+        return note(painted_over(result, self.painted), "hidden_by", self.reasons)
+
+
+def _shading(image: Image, region: Region) -> NDArray[np.float32]:
+    """Return (h, w) how the light on an object varies over it, mean 1: paint on it is lit the same way."""
+    light = luminance(to_linear(image[region.slices]))
+    sigma = max(1.0, 0.08 * float(np.sqrt(region.width * region.height)))
+    smooth = cv2.GaussianBlur(light, (0, 0), sigma) + np.float32(0.02)
+    level = float(smooth[region.mask].mean())
+    shade: NDArray[np.float32] = np.clip(smooth / level, 0.5, 1.6) ** np.float32(0.7)
+    return shade
 
 
 def _apart(candidates: list[Region], most: int) -> list[Region]:
@@ -133,7 +233,13 @@ def _place(sample: Sample, region: Region) -> Place:
     foot = float(region.window[3])
     below = (foot - horizon) / 0.9 if foot > horizon else foot - horizon
     row = max(horizon + below, foot + 0.04 * region.height)
-    return Place(region.window, min(row, foot + 0.5 * region.height), (sample.height, sample.width))
+    return Place(
+        region.window,
+        region.mask,
+        min(row, foot + 0.5 * region.height),
+        (sample.height, sample.width),
+        stands=foot > horizon + 0.01 * sample.height,
+    )
 
 
 def _behind(

@@ -1,0 +1,21 @@
+"""Bushes and hanging branches before objects.
+
+See synth/occlusion/target.py for how the fraction is met and what follows for the labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from synth.occlusion.target import CoverShift
+from synth.registry import register
+
+
+@register
+@dataclass(frozen=True)
+class Foliage(CoverShift):
+    """Leaves before objects until a wanted fraction of each is left visible."""
+
+    name: ClassVar[str] = "occlusion/foliage"
+    kinds: ClassVar[tuple[str, ...]] = ("foliage",)
