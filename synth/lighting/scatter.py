@@ -40,12 +40,17 @@ def veil_size(camera: Camera, step: int = VEIL_STEP) -> tuple[int, int]:
     return camera.width // step, camera.height // step
 
 
-def veil_of(sources: Sources, camera: Camera, *, step: int = VEIL_STEP) -> Linear:
-    """Return (h, w, 3) luminance of the veil that point sources lay over a picture, at `veil_size`."""
+def veil_of(sources: Sources, camera: Camera, *, step: int = VEIL_STEP, softest_px: float = 0.0) -> Linear:
+    """Return (h, w, 3) luminance of the veil that point sources lay over a picture, at `veil_size`.
+
+    softest_px: size of what each source stands for: nearer to it than that the veil does not rise
+    """
     width, height = veil_size(camera, step)
     veil = np.zeros((height, width, 3), np.float32)
     if len(sources):
-        _add_veil(np.ascontiguousarray(sources, np.float32), _pinhole(camera, width, height), veil)
+        softest = max(SMALLEST_DEG, math.degrees(softest_px / float(camera.K[0, 0])))
+        pinhole = _pinhole(camera, width, height)
+        _add_veil(np.ascontiguousarray(sources, np.float32), pinhole, np.float32(softest**2), veil)
     return veil
 
 
@@ -58,7 +63,7 @@ def _pinhole(camera: Camera, width: int, height: int) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _add_veil(sources, pinhole, veil):  # type: ignore[no-untyped-def]  # numba infers
+def _add_veil(sources, pinhole, softest2, veil):  # type: ignore[no-untyped-def]  # numba infers
     """Add the glare of each source; the angle between two rays is taken from their chord, true to 0.3 % up to 60."""
     height, width = veil.shape[:2]
     one = np.float32(1.0)
@@ -77,7 +82,7 @@ def _add_veil(sources, pinhole, veil):  # type: ignore[no-untyped-def]  # numba 
                 dx, dy, dz = x * z - sx, y * z - sy, z - sz
                 chord2 = dx * dx + dy * dy + dz * dz
                 angle2 = chord2 * (one + chord2 * np.float32(1.0 / 12.0)) * degree2
-                inverse2 = one / max(angle2, np.float32(SMALLEST_DEG**2))
+                inverse2 = one / max(angle2, softest2)
                 glare = inverse2 * (np.float32(10.0) * np.sqrt(inverse2) + np.float32(5.0 * AGE_TERM))
                 veil[i, j, 0] += red * glare
                 veil[i, j, 1] += green * glare
