@@ -446,12 +446,12 @@ def _synth_again(manifest: Path, out: Path, options: dict[str, Any]) -> bool:
 
 def _synth_quality(out: Path) -> None:
     """Measure a new set and write its page; features come from the built-in classifier where no other weights are."""
-    from stress.zoo.features import zoo_features
-    from synth.quality import measure
+    import reports.synthesis
+    from stress.zoo import load
+    from synth.quality import Features, measure
 
-    from reports import synthesis as page
-
-    click.echo(str(page.write(measure(out, fallback=zoo_features()), out / "quality.html")))
+    quality = measure(out, fallback=Features("zoo:classifier", load("classifier").embed))
+    click.echo(str(reports.synthesis.write(quality, out / "quality.html")))
 
 
 @main.command()
@@ -467,6 +467,54 @@ DEMO_SHIFTS = (
     "texture/object", "texture/road", "shape/warp", "shape/lens", "pose/yaw", "pose/object_turn",
     "context/misplaced", "context/background", "occlusion/target", "occlusion/object",
 )  # fmt: skip
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=path(exists=True, file=False), metavar="RUN RUN...")
+@click.option("--out", type=path(file=False), metavar="DIR", help="Folder for the pages.")
+@click.option("--metric", metavar="NAME", help="What to compare; the runs' headline unless given.")
+@click.option("--label", "labels", multiple=True, metavar="NAME", help="Name of a run, once for each in their order.")
+@click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True, help="Bootstrap resamples.")
+def compare(
+    runs: tuple[Path, ...], out: Path | None, metric: str | None, labels: tuple[str, ...], resamples: int
+) -> None:
+    """Compare finished runs, paired by sample; the first is what the others are compared with.
+
+    Prints a summary; with --out also writes comparison.html, comparison.md and comparison.json.
+    """
+    import reports.comparison
+    from scenes.folders import write_json
+    from stress.compare import compare as paired
+
+    found = paired(runs, metric=metric, resamples=resamples, labels=labels)
+    click.echo(reports.comparison.markdown(found), nl=False)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "comparison.json", found)
+        click.echo(reports.comparison.write(out, found))
+
+
+@main.command()
+@click.argument("run", type=path(exists=True, file=False))
+@click.option("--budget", type=path(folder=False), required=True, metavar="FILE", help="YAML file of limits.")
+@click.option("--baseline", type=path(exists=True, file=False), metavar="RUN", help="Run not to fall behind.")
+@click.option("--junit", type=path(folder=False), metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=path(folder=False), metavar="FILE", help="Write a table for a pull request.")
+@click.pass_context
+def gate(
+    ctx: click.Context, run: Path, budget: Path, baseline: Path | None, junit: Path | None, markdown: Path | None
+) -> None:
+    """Judge a finished run by a budget: exit code 0 where all limits are kept, 1 where not, 2 for a bad budget."""
+    from stress.gate import gate as judge
+
+    verdict = judge(run, budget, baseline=baseline)
+    for file, text in ((junit, verdict.junit()), (markdown, verdict.markdown())):
+        if file is not None:
+            file.write_text(text, encoding="utf-8")
+    for check in verdict.broken:
+        click.echo(f"{check.outcome:8} {check.sentence}")
+    click.echo(f"{len(verdict.checks) - len(verdict.broken)} of {len(verdict.checks)} limits are kept")
+    ctx.exit(0 if verdict.passed else 1)
 
 
 @main.command()

@@ -14,12 +14,12 @@ from PIL import ImageDraw, ImageFont
 
 from scenes.datasets import open_dataset
 from scenes.errors import InputError
-from scenes.images import read_image, write_png
+from scenes.images import write_png
 from scenes.sample import Dataset, Image, Sample
 from synth import manifest
 
 FRAMES, VARIANTS = 8, 4  # shown at most
-WIDTH_PX, CAPTION_PX, GAP_PX, EDGE_PX = 400, 34, 10, 16
+WIDTH_PX, HEIGHT_PX, CAPTION_PX, GAP_PX, EDGE_PX = 400, 300, 34, 10, 16
 PAPER, INK, FAINT = (250, 250, 248), (28, 32, 38), (105, 112, 120)
 COLOURS = {"kept": (46, 125, 82), "modified": (178, 112, 24), "occluded": (42, 98, 178), "ignored": (128, 128, 128)}
 _SAME = {"kept": "kept", "modified": "modified", "occluded": "occluded", "invalid": "ignored"}
@@ -81,19 +81,23 @@ def contact_sheet(
 def headline(row: Mapping[str, Any]) -> str:
     """Return what was done to a picture in a few words.
 
-    >>> headline({"shifts": [{"name": "weather/rain", "severity": 3.25}, {"name": "lighting/night", "severity": 2.0}]})
-    'rain 3.2 + night 2'
+    >>> headline({"shifts": [{"name": "weather/rain", "severity": 3.25}, {"name": "texture/object", "severity": 2.0}]})
+    'rain 3.2 + object texture 2'
     """
-    return " + ".join(
-        f"{part['name'].split('/')[-1].replace('_', ' ')} {float(part['severity']):.2g}" for part in row["shifts"]
-    )
+    return " + ".join(f"{_plain(part['name'])} {float(part['severity']):.2g}" for part in row["shifts"])
+
+
+def _plain(name: str) -> str:
+    family, _, bare = name.rpartition("/")
+    said = bare.replace("_", " ")
+    return f"{said} {family}" if family in ("texture", "shape", "context", "occlusion") else said
 
 
 def _tile(sample: Sample, kinds: Mapping[int, str], title: str, name: str) -> NDArray[np.uint8]:
     """Return one picture at the width of the sheet with boxes and two lines of caption."""
-    scale = WIDTH_PX / sample.width
-    height = max(1, round(sample.height * scale))
-    small = cv2.resize(sample.image, (WIDTH_PX, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    scale = min(WIDTH_PX / sample.width, HEIGHT_PX / sample.height)
+    width, height = max(1, round(sample.width * scale)), max(1, round(sample.height * scale))
+    small = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     _outlines(small, sample, kinds, scale)
     canvas = Pillow.new("RGB", (WIDTH_PX, height + CAPTION_PX), PAPER)
     canvas.paste(Pillow.fromarray(small), (0, 0))
@@ -117,8 +121,8 @@ def _outlines(picture: Image, sample: Sample, kinds: Mapping[int, str], scale: f
     for row in range(len(notes)):
         kind = "ignored" if notes.ignore[row] else _SAME.get(kinds.get(int(notes.instance_ids[row]), "kept"), "kept")
         x1, y1, x2, y2 = (round(float(v) * scale) for v in notes.boxes[row])
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), (255, 255, 255), 2)
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), COLOURS[kind], 1)
+        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), (255, 255, 255), 3)
+        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), COLOURS[kind], 2)
 
 
 def _sheet(lines: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
@@ -143,15 +147,3 @@ def _sheet(lines: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"...{text[-(length - 3) :]}"
-
-
-def original_picture(row: Mapping[str, Any], source: Dataset | None) -> Image | None:
-    """Return the clean picture of a row; None where the source is no longer there."""
-    if source is None or row["source"]["sample_id"] not in source.sample_ids:
-        return None
-    return source[row["source"]["sample_id"]].image
-
-
-def made_picture(row: Mapping[str, Any], folder: Path) -> Image | None:
-    """Return the picture of a row in the new set; None where the manifest does not say where it is."""
-    return read_image(folder / row["image"]) if row.get("image") else None
