@@ -29,7 +29,7 @@ CARS = ("hatchback", "sedan", "estate", "suv")
 VEHICLES = (*CARS, "van", "truck", "bus")
 PEOPLE = ("pedestrian",)
 YAWS = 8  # steps of a turn
-VARIANTS = {"pedestrian": 8}  # of a kind; 3 of the others
+VARIANTS = {"pedestrian": 12}  # of a kind; 3 of the others
 # What data sets call these kinds; classes are looked up in this order.
 WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(CARS, ("car", "vehicle")),
