@@ -17,19 +17,25 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Sample
-from synth.atmosphere import depth_and_camera, sky_share
+from synth.atmosphere import depth_and_camera
 from synth.ground import ground_frame
+from synth.lighting.scatter import filled, spread_out, veil_size
+from synth.lighting.sky import sky_matte
 from synth.radiometry import Linear, decode, encode
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.wet import ground_cover
 
 DISC_RAD = math.radians(0.6)  # the sun is 0.27 degrees in radius; over-exposure makes it look twice as wide
 CORE_RAD = math.radians(2.0)  # the law of scatter flattens inside
 TEN_DEGREES = math.radians(10.0)
+GHOSTS = (  # place on the line from the sun (0) through the centre (1), radius over the width, colour
+    (0.55, 0.020, (0.9, 0.8, 0.4)),
+    (1.25, 0.035, (0.4, 0.8, 0.5)),
+    (1.60, 0.012, (0.9, 0.5, 0.3)),
+    (1.95, 0.055, (0.35, 0.5, 0.9)),
+)
 _TRIES = 12
-_REDUCED = 4
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,12 @@ class LowSun:
     def apply(self, sample: Sample, params: LowSunParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
         image = np.ascontiguousarray(sample.image)
-        added = _scattered(params, depth, camera)
-        share = sky_share(image, depth)
+        veil = spread_out(filled(_scattered(params, depth, camera)), camera)
         out = np.empty_like(image)
         # The camera stops down, and sees the shadow sides of things.
         against = np.float32(1.0 / (1.0 + 1.2 * min(params.glare, 0.6) ** 0.5))
         sun = np.array([params.sun_x, params.sun_y, DISC_RAD * camera.K[0, 0]], np.float32)
-        _combine(image, share, added, against, sun, out)
+        _combine(image, sky_matte(image, depth, camera, leaves=False), veil, against, sun, out)
         return replace(sample, image=out)
 
 
@@ -127,72 +132,124 @@ def _sky_around(depth: Depth, x: float, y: float, *, reach: float) -> float:
 
 
 def _scattered(params: LowSunParams, depth: Depth, camera: Camera) -> Linear:
-    """Return (H, W, 3) light that lens and windscreen spread from the sun: glow, diffraction star and ghosts."""
-    height, width = camera.height, camera.width
-    step = _REDUCED if min(height, width) >= 8 * _REDUCED else 1
-    size = (max(1, width // step), max(1, height // step))
-    focal = float(camera.K[0, 0])
-    x = ((np.arange(size[0]) + 0.5) * width / size[0] - params.sun_x).astype(np.float32)[None, :] / np.float32(focal)
-    y = ((np.arange(size[1]) + 0.5) * height / size[1] - params.sun_y).astype(np.float32)[:, None] / np.float32(focal)
-    angle2 = x * x + y * y
+    """Return (h, w, 3) light that lens and windscreen spread from the sun: glow, star and ghosts; and the sheen."""
+    width, height = veil_size(camera)
+    scale = (camera.width / width, camera.height / height)
+    coarse = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST).reshape(height, width)
     strength = params.glare * (0.35 + 0.65 * params.seen)
-    glow = 1.3 * strength * TEN_DEGREES**2 / (angle2 + CORE_RAD**2)
-    spokes = np.abs(np.cos(0.5 * params.blades * (np.arctan2(y, x) - params.star_rad))) ** 60
-    star = 0.5 * params.seen * strength * TEN_DEGREES**1.5 / (angle2 + CORE_RAD**2) ** 0.75 * np.exp(-angle2 / 0.03)
-    glow += star * spokes
-    colour = np.array([1.0, 0.86, 0.62], np.float32)  # the sun through 5 to 10 atmospheres
-    white = np.array([1.0, 0.96, 0.88], np.float32)  # near the sun every channel is full
-    mixed = glow[..., None] * (colour + (white - colour) * np.minimum(glow, 1.0)[..., None])
-    mixed += _ghosts(params, camera, size)
-    coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
-    mixed += _sheen(params, x, *ground_cover(coarse, camera))[..., None] * colour
-    full: Linear = cv2.resize(mixed.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return full.reshape(height, width, 3)
-
-
-def _sheen(
-    params: LowSunParams, x: NDArray[np.float32], cover: NDArray[np.float32], fall: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return (h, w) sunlight that asphalt throws forward below the sun: a long lobe, strongest at grazing angles."""
-    lobe = np.exp(-((x / 0.10) ** 2)) * np.exp(-((fall / 0.22) ** 2))
-    sheen: NDArray[np.float32] = (0.4 * params.seen * params.glare**0.5 * cover * lobe).astype(np.float32)
-    return sheen
-
-
-def _ghosts(params: LowSunParams, camera: Camera, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return (h, w, 3) reflections between lens surfaces: soft discs on the line from the sun through the centre."""
-    width, height = camera.width, camera.height
-    out = np.zeros((size[1], size[0], 3), np.float32)
-    strength = 0.12 * params.ghosts * params.glare**0.7 * params.seen
-    to_centre = (0.5 * width - params.sun_x, 0.5 * height - params.sun_y)
-    columns = ((np.arange(size[0]) + 0.5) * width / size[0])[None, :]
-    rows = ((np.arange(size[1]) + 0.5) * height / size[1])[:, None]
-    for along, radius, colour in (
-        (0.55, 0.020, (0.9, 0.8, 0.4)),
-        (1.25, 0.035, (0.4, 0.8, 0.5)),
-        (1.60, 0.012, (0.9, 0.5, 0.3)),
-        (1.95, 0.055, (0.35, 0.5, 0.9)),
-    ):
-        x, y = params.sun_x + along * to_centre[0], params.sun_y + along * to_centre[1]
-        distance = np.hypot(columns - x, rows - y) / (radius * width)
-        edge = 1.0 / (1.0 + np.exp(np.clip(18.0 * (distance - 1.0), -30.0, 30.0)))
-        disc = strength * edge * (0.55 + 0.45 * np.minimum(distance, 1.0))
-        out += (disc[..., None] * np.array(colour)).astype(np.float32)
+    glow = 1.3 * strength * TEN_DEGREES**2
+    star = 0.5 * params.seen * strength * TEN_DEGREES**1.5
+    ghost = 0.12 * params.ghosts * params.glare**0.7 * params.seen
+    sheen = 0.4 * params.seen * params.glare**0.5
+    turn = params.blades * params.star_rad
+    focal = float(camera.K[0, 0])
+    out = np.empty((height, width, 3), np.float32)
+    _scatter(
+        np.ascontiguousarray(coarse),
+        np.array([params.sun_x, params.sun_y, 1.0 / focal, *scale], np.float32),
+        np.array([glow, star, sheen, CORE_RAD**2, math.cos(turn), math.sin(turn)], np.float32),
+        params.blades,
+        _plane(camera, scale),
+        _ghosts(params, camera, ghost),
+        out,
+    )
     return out
 
 
-@njit(cache=True)
-def _combine(image, share, added, against, sun, out):  # type: ignore[no-untyped-def]  # numba infers
+def _plane(camera: Camera, scale: tuple[float, float]) -> NDArray[np.float32]:
+    """Return (4,) a, b, c, h: a ray of column j, row i climbs a j + b i + c per metre of depth, from height h."""
+    up, height = ground_frame(camera)
+    a, b = up[0] / camera.K[0, 0], up[1] / camera.K[1, 1]
+    c = up[2] + a * (0.5 * scale[0] - camera.K[0, 2]) + b * (0.5 * scale[1] - camera.K[1, 2])
+    return np.array([a * scale[0], b * scale[1], c, height], np.float32)
+
+
+def _ghosts(params: LowSunParams, camera: Camera, strength: float) -> NDArray[np.float32]:
+    """Return (4, 6) x, y, radius in pixels and colour of reflections between lens surfaces.
+
+    They are soft discs on the line from the sun through the centre of the picture.
+    """
+    rows = []
+    for along, radius, colour in GHOSTS:
+        x = params.sun_x + along * (0.5 * camera.width - params.sun_x)
+        y = params.sun_y + along * (0.5 * camera.height - params.sun_y)
+        rows.append((x, y, radius * camera.width, *(strength * c for c in colour)))
+    return np.array(rows, np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _scatter(depth, sun, light, blades, plane, ghosts, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill out (h, w, 3). sun: x, y, 1 / focal, pixels per reduced pixel; light: glow, star, sheen, core^2, star turn.
+
+    The spokes are the real part of (x + i y)^blades, whose phase goes round `blades` times about the sun.
+    """
+    one, none = np.float32(1.0), np.float32(0.0)
+    glow, star, sheen, core2, cosine, sine = light
+    for i in range(depth.shape[0]):
+        row = (np.float32(i) + np.float32(0.5)) * sun[4]
+        y = (row - sun[1]) * sun[2]
+        climb = plane[1] * np.float32(i) + plane[2]
+        for j in range(depth.shape[1]):
+            column = (np.float32(j) + np.float32(0.5)) * sun[3]
+            x = (column - sun[0]) * sun[2]
+            angle2 = x * x + y * y
+            near = one / (angle2 + core2)
+            level = glow * near
+            if angle2 < np.float32(0.2):
+                real, imaginary, inverse = one, none, one / np.sqrt(max(angle2, np.float32(1e-9)))
+                for _ in range(blades):
+                    real, imaginary = (real * x - imaginary * y) * inverse, (real * y + imaginary * x) * inverse
+                spoke = max(np.float32(0.5) + np.float32(0.5) * (real * cosine + imaginary * sine), none)
+                spoke2 = spoke * spoke
+                spoke6 = spoke2 * spoke2 * spoke2
+                spoke12 = spoke6 * spoke6
+                fall = np.sqrt(near) * np.sqrt(np.sqrt(near)) * np.exp(angle2 * np.float32(-1.0 / 0.03))
+                level += star * fall * spoke12 * spoke12 * spoke6
+            full = min(
+                level, one
+            )  # near the sun every channel is full; further off it shines through 5 to 10 air masses
+            red, green = level, level * (np.float32(0.86) + np.float32(0.10) * full)
+            blue = level * (np.float32(0.62) + np.float32(0.26) * full)
+            rise = plane[0] * np.float32(j) + climb
+            if rise < 0 and abs(x) < np.float32(0.3):
+                z = min(depth[i, j], np.float32(1e6))
+                off = abs(plane[3] + z * rise) / (np.float32(0.2) + np.float32(0.01) * z)
+                ground = min(max(np.float32(2.0) - np.float32(2.0) * off, none), one)
+                # Asphalt throws sunlight forward in a long lobe below the sun, most at grazing angles.
+                lobe = np.exp(-x * x * np.float32(1.0 / 0.10**2) - rise * rise * np.float32(1.0 / 0.22**2))
+                shine = sheen * ground * lobe
+                red, green, blue = red + shine, green + np.float32(0.86) * shine, blue + np.float32(0.62) * shine
+            for n in range(ghosts.shape[0]):
+                dx, dy = column - ghosts[n, 0], row - ghosts[n, 1]
+                away2 = (dx * dx + dy * dy) / (ghosts[n, 2] * ghosts[n, 2])
+                if away2 < np.float32(2.2):
+                    away = np.sqrt(away2)
+                    edge = one / (one + np.exp(np.float32(18.0) * (away - one)))
+                    disc = edge * (np.float32(0.55) + np.float32(0.45) * min(away, one))
+                    red, green, blue = (
+                        red + disc * ghosts[n, 3],
+                        green + disc * ghosts[n, 4],
+                        blue + disc * ghosts[n, 5],
+                    )
+            out[i, j, 0], out[i, j, 1], out[i, j, 2] = red, green, blue
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _combine(image, share, veil, against, sun, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Lay a veil (share of what is left to white) over the dimmed picture, and the sun's disc where there is sky."""
     rows, columns = share.shape
-    one = np.float32(1.0)
+    one, reach = np.float32(1.0), sun[2] + np.float32(1.0)
     for i in range(rows):
+        dy = np.float32(i) + np.float32(0.5) - sun[1]
+        level = abs(dy) < reach
         for j in range(columns):
             sky = share[i, j]
             dim = against + sky * (one - against)
-            dx, dy = np.float32(j) + np.float32(0.5) - sun[0], np.float32(i) + np.float32(0.5) - sun[1]
-            rim = sun[2] + np.float32(0.5) - np.sqrt(dx * dx + dy * dy)
-            disc = sky * min(max(rim, np.float32(0.0)), one)
+            disc = np.float32(0.0)
+            if level:
+                dx = np.float32(j) + np.float32(0.5) - sun[0]
+                rim = reach - np.float32(0.5) - np.sqrt(dx * dx + dy * dy)
+                disc = sky * min(max(rim, np.float32(0.0)), one)
             for c in range(3):
                 day = decode(image[i, j, c]) * dim
-                # a film-like shoulder: glare fills what is left to white, and never cuts off
-                out[i, j, c] = encode(day + (one - day) * (one - np.exp(-added[i, j, c])) + disc)
+                out[i, j, c] = encode(day + (one - day) * veil[i, j, c] + disc)

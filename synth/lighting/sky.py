@@ -21,8 +21,8 @@ _REDUCED = 8
 _SMALLEST_WITH_LEAVES = 64
 
 
-def sky_matte(image: Image, depth: Depth, camera: Camera) -> NDArray[np.float32]:
-    """Return (H, W) how much of each pixel is sky, 0 to 1."""
+def sky_matte(image: Image, depth: Depth, camera: Camera, *, leaves: bool = True) -> NDArray[np.float32]:
+    """Return (H, W) how much of each pixel is sky, 0 to 1; without `leaves` at the rim of the sky only."""
     width = depth.shape[1]
     sky = np.isinf(depth)
     if not sky.any() or sky.all():
@@ -30,7 +30,8 @@ def sky_matte(image: Image, depth: Depth, camera: Camera) -> NDArray[np.float32]
     share = np.empty(depth.shape, np.float32)
     edge = max(3, width // 110) | 1
     rim = cv2.dilate(sky.view(np.uint8), np.ones((edge, edge), np.uint8)).reshape(sky.shape)
-    _fill(image, sky, rim, _near_sky(image, sky), _opened(image), _horizon(camera), share)
+    opened = _opened(image) if leaves else np.zeros((1, 1), np.uint8)
+    _fill(np.ascontiguousarray(image), sky, rim, _near_sky(image, sky), opened, _horizon(camera), leaves, share)
     return share
 
 
@@ -76,7 +77,7 @@ def _horizon(camera: Camera) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _fill(image, sky, rim, near, opened, horizon, share):  # type: ignore[no-untyped-def]  # numba infers
+def _fill(image, sky, rim, near, opened, horizon, leaves, share):  # type: ignore[no-untyped-def]  # numba infers
     rows, columns = share.shape
     one = np.float32(1.0)
     place = (np.arange(columns) * near.shape[1] // columns).astype(np.int32)
@@ -88,7 +89,7 @@ def _fill(image, sky, rim, near, opened, horizon, share):  # type: ignore[no-unt
                 share[i, j] = one
                 continue
             share[i, j] = np.float32(0.0)
-            over = horizon[0] * np.float32(j) + climb > 0
+            over = leaves and horizon[0] * np.float32(j) + climb > 0
             green, level = np.float32(image[i, j, 1]), near[row, place[j], 1]
             if (over or rim[i, j]) and green > np.float32(0.45) * level and level >= np.float32(20.0):
                 if rim[i, j]:
