@@ -3,7 +3,8 @@
 Shade is told from paint by size and contrast: the picture's base, a guided filter of the logarithm of its luminance
 (He, Sun, Tang 2013), is drawn towards the wide mean, most on the ground, which is of one material. What is darker is
 drawn up more than what is brighter is drawn down: shade goes, paint stays. Shade was lit by blue sky alone and loses
-its blue. The sky becomes the CIE standard overcast sky, (1 + 2 sin elevation) / 3 of its zenith, with clouds of little contrast.
+its blue. The sky is grey with clouds of little contrast, and brighter overhead: less than the CIE standard overcast
+sky, (1 + 2 sin elevation) / 3 of the zenith, for cameras leave little of that at the top of their range.
 """
 
 from __future__ import annotations

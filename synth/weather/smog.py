@@ -32,7 +32,7 @@ class SmogParams:
 @register
 @dataclass(frozen=True)
 class Smog:
-    """Smog of a given visibility. Option: angstrom, how much more blue is lost than red, drawn in 1.0 to 1.6 if None."""
+    """Smog of a given visibility. Option: angstrom, how much more blue is lost than red; 1.0 to 1.6 if None."""
 
     name: ClassVar[str] = "weather/smog"
     family: ClassVar[Family] = "weather"
