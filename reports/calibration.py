@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from reports import html, palette, words
+from reports import pages, palette, words
 from reports.read import plain, unit_of
 
 KINDS = {"ms_ssim": "1 − MS-SSIM", "lpips": "LPIPS", "loss": "Loss"}
@@ -19,31 +15,15 @@ KINDS = {"ms_ssim": "1 − MS-SSIM", "lpips": "LPIPS", "loss": "Loss"}
 def write(folder: str | Path, summary: Mapping[str, Any]) -> Path:
     """Write `calibration.html` and `calibration.md` of a calibration into its folder; return the path of the page."""
     folder = Path(folder)
-    _replace(folder / "calibration.md", markdown(summary))
-    return _replace(folder / "calibration.html", render(summary))
-
-
-def _replace(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    pages.write(folder / "calibration.md", markdown(summary))
+    return pages.write(folder / "calibration.html", render(summary))
 
 
 def render(summary: Mapping[str, Any]) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=FileSystemLoader(html.TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     scale = summary["scale"]
-    return environment.get_template("calibration.html").render(
+    return pages.render(
+        "calibration.html",
         title=f"Severities of {len(summary['shifts'])} shifts on {scale['dataset']}",
         summary=summary,
         scale=scale,
@@ -52,7 +32,6 @@ def render(summary: Mapping[str, Any]) -> str:
         kinds=KINDS,
         has_lpips=any(value is not None for shift in summary["shifts"] for value in shift["lpips"]),
         falling=falling(summary),
-        style=Markup(html.style_sheet()),
     )
 
 

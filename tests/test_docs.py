@@ -11,6 +11,8 @@ import click
 import pytest
 
 import cli
+from scenes.plugins import load_attribute
+from synth.registry import shift_classes
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,8 +39,11 @@ def test_named_commands_and_options_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"^```(?:bash|sh|console)?\n(.*?)^```", text, re.M | re.S)
     for name, rest in (m.groups() for block in code for m in COMMAND.finditer(block)):
-        command = cli.main.commands.get(name)
+        command: click.Command | None = cli.main.commands.get(name)
         assert command is not None, f"{page.name} names `roadproof {name}`, which is no command"
+        first = rest.split()[:1]
+        if isinstance(command, click.Group) and first and first[0] in command.commands:
+            command = command.commands[first[0]]
         known = {option for p in command.params if isinstance(p, click.Option) for option in p.opts + p.secondary_opts}
         unknown = set(re.findall(r"--[\w-]+", rest)) - known - {"--help"}
         assert not unknown, f"{page.name}: `roadproof {name}` has no {unknown}"
@@ -49,3 +54,10 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not re.match(r"[a-z]+:", target):
             assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_the_catalogue_page_is_that_of_the_code() -> None:
+    catalogue = load_attribute(f"{ROOT / 'docs' / 'catalogue.py'}:page", what="page")
+    text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    pictured = {name for name in shift_classes() if f"images/catalogue/{name.replace('/', '.')}.jpg" in text}
+    assert catalogue(pictured) == text, "`python docs/catalogue.py` makes it again"
