@@ -1,9 +1,15 @@
 """What a change of the picture did to each object: a matter of geometry, never of predictions.
 
-A shift may leave three notes in `Sample.meta` for objects whose fate the labels alone do not tell:
+kept      nothing of it is hidden, and it is itself; its picture may be foggy, noisy or seen by another camera
+modified  nothing of it is hidden, but the shift changed the object itself (repainted, deformed, turned)
+occluded  part of what was visible is hidden, cut off or painted over; `visible_fraction` says how much is left
+invalid   no pixel of it is visible, it is out of the frame, or the edit destroyed it: an ignore region from then on
+
+A shift may leave four notes in `Sample.meta` for objects whose fate the labels alone do not tell:
 
 `destroyed`         {instance id: reason}: the edit left nothing of the object that could still be called it
 `edited`            {instance id: reason}: the object itself was changed (repainted, deformed, turned)
+`hidden_by`         {instance id: reason}: what hides it
 `visible_fraction`  {instance id: part of what was visible in the clean frame}, for labels without `visibility`
 
 Contrast follows Peli (1990), "Contrast in complex images": the root mean square departure of the object's luminance
@@ -84,25 +90,58 @@ def _judge(before: Sample, after: Sample, instance_id: int, old: int | None, row
     if x2 <= 0 or y2 <= 0 or x1 >= after.width or y1 >= after.height:
         return Verdict(instance_id, "invalid", 0.0, "it is out of the frame")
     if x2 <= x1 or y2 <= y1 or _pixels(after.annotations, row) == 0:
-        return Verdict(instance_id, "invalid", 0.0, "no pixel of it is visible")
+        return Verdict(instance_id, "invalid", 0.0, _why_gone(before, after, old, row))
     if old is None:
         return Verdict(instance_id, "kept", 1.0, "the shift put it there")
     fraction = visible_fraction(before, after, old, row)
     if fraction <= 0:
         return Verdict(instance_id, "invalid", 0.0, "no pixel of it is visible")
     if fraction < OCCLUDED_BELOW:
-        return Verdict(instance_id, "occluded", fraction, f"{fraction:.0%} of what was visible is left")
-    edited = _notes(after, "edited")
-    if instance_id in edited and edited[instance_id] != _notes(before, "edited").get(instance_id):
-        return Verdict(instance_id, "modified", fraction, edited[instance_id] or "the edit changed it")
+        by = _news(before, after, "hidden_by", instance_id)
+        reason = f"{fraction:.0%} of what was visible is left" + (f": {by}" if by else "")
+        return Verdict(instance_id, "occluded", fraction, reason)
+    edited = _news(before, after, "edited", instance_id)
+    if edited is not None:
+        return Verdict(instance_id, "modified", fraction, edited or "the edit changed it")
     moved = float(np.abs(after.annotations.boxes[row] - before.annotations.boxes[old]).max())
     if moved <= MOVED_PX:
-        return Verdict(instance_id, "kept", fraction)
+        return Verdict(instance_id, "kept", fraction, "nothing of it is hidden or moved")
     if _camera_changed(before, after):
         return Verdict(instance_id, "kept", fraction, "seen by a changed camera")
     if fraction < 1.0:
         return Verdict(instance_id, "occluded", fraction, f"{fraction:.1%} of what was visible is left")
     return Verdict(instance_id, "modified", fraction, f"its outline moved by up to {moved:.0f} px")
+
+
+def _news(before: Sample, after: Sample, key: str, instance_id: int) -> str | None:
+    """Return what a note says of an object since this step, None where it says nothing new."""
+    now = _notes(after, key).get(instance_id)
+    return None if now is None or now == _notes(before, key).get(instance_id) else str(now)
+
+
+def _why_gone(before: Sample, after: Sample, old: int | None, row: int) -> str:
+    """Return why an object without a pixel has none: it left the frame, or something hides it."""
+    gone, hidden = "it is out of the frame", "no pixel of it is visible"
+    if after.annotations.boxes_amodal is not None:
+        x1, y1, x2, y2 = after.annotations.boxes_amodal[row].tolist()
+        if x2 > x1 and y2 > y1:
+            return gone if x2 <= 0 or y2 <= 0 or x1 >= after.width or y1 >= after.height else hidden
+    if old is None or before.camera is None or after.camera is None or not _camera_changed(before, after):
+        return hidden
+    x1, y1, x2, y2 = before.annotations.boxes[old].astype(np.float64).tolist()
+    if x2 <= x1 or y2 <= y1:
+        return hidden
+    depth_m = 1e4
+    if before.depth is not None:
+        part = before.depth[max(0, int(y1)) : int(np.ceil(y2)), max(0, int(x1)) : int(np.ceil(x2))]
+        part = part[np.isfinite(part)]
+        depth_m = float(np.median(part)) if part.size else depth_m
+    corners = np.array([[x1, y1, 1], [x2, y1, 1], [x1, y2, 1], [x2, y2, 1]]) @ np.linalg.inv(before.camera.K).T
+    world = np.concatenate([corners * depth_m, np.ones((4, 1))], axis=1) @ before.camera.cam_to_world.T
+    pixels, depth = after.camera.project(world[:, :3])
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    outside = high[0] <= 0 or high[1] <= 0 or low[0] >= after.width or low[1] >= after.height
+    return gone if (depth <= 0).all() or outside else hidden
 
 
 def visible_fraction(before: Sample, after: Sample, old: int, row: int) -> float:

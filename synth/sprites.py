@@ -72,8 +72,12 @@ def furniture(seed: int, *, wide: bool = False) -> Sprite:
 
 
 def actor(kind: str, *, variant: int, yaw_step: int) -> Sprite:
-    """Return a road user: one of a few of its kind, turned by eighths (0 = seen from behind, 4 = coming)."""
-    return _render(kind, variant % VARIANTS.get(kind, 3), yaw_step % YAWS)
+    """Return a road user: one of a few of its kind, turned by eighths (0 = seen from behind, 4 = coming).
+
+    Every person is seen from two sides only, so that few have to be rendered.
+    """
+    variant %= VARIANTS.get(kind, 3)
+    return _render(kind, variant, (3 * variant + yaw_step % 2 if kind in PEOPLE else yaw_step) % YAWS)
 
 
 @lru_cache(maxsize=256)
