@@ -7,6 +7,8 @@ corridor with walls beside it. Sky is what is bright or blue, smooth, and reache
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +107,7 @@ def sky_mask(image: Image, camera: Camera) -> Mask:
     _, regions, stats, _ = cv2.connectedComponentsWithStats(candidate, connectivity=4)
     touching = np.unique(regions[0][candidate[0] > 0])
     big = [r for r in touching if stats[r, cv2.CC_STAT_AREA] >= 0.002 * image.shape[0] * image.shape[1]]
-    sky = np.isin(regions, big)
+    sky = _chosen(regions, big, len(stats))
     going_on = _going_on(sky, image, light & smooth & ~above)
     grown = cv2.dilate((sky | going_on).astype(np.uint8), kernel) > 0  # the rim next to what borders on it
     return grown & light & (above | (cv2.dilate(going_on.astype(np.uint8), kernel) > 0))
@@ -114,8 +116,9 @@ def sky_mask(image: Image, camera: Camera) -> Mask:
 def _light_and_smooth(image: Image) -> tuple[Mask, Mask]:
     """Return where a picture is bright or blue, and where it has no detail."""
     blurred = cv2.blur(image, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    red, _, blue = (blurred[..., i].astype(np.int16) for i in range(3))
-    brightness = blurred.max(axis=2)
+    planes = cv2.split(blurred)
+    red, blue = planes[0].astype(np.int16), planes[2].astype(np.int16)
+    brightness = cv2.max(cv2.max(planes[0], planes[1]), planes[2])
     grey = cv2.cvtColor(blurred, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((3, 3), np.uint8)
     rough = cv2.subtract(cv2.dilate(grey, kernel), cv2.erode(grey, kernel))
@@ -133,11 +136,21 @@ def _going_on(sky: Mask, image: Image, below: Mask) -> Mask:
     if not edge.any():
         return np.zeros_like(sky)
     mean, spread = image[edge].mean(axis=0), image[edge].std(axis=0)
-    alike = (np.abs(image - mean) <= _SKY_COLOUR + 2.0 * spread).all(axis=2)
-    _, regions = cv2.connectedComponents((below & alike).astype(np.uint8), connectivity=4)
+    reach = _SKY_COLOUR + 2.0 * spread
+    low, high = np.clip(np.ceil(mean - reach), 0, 255), np.clip(np.floor(mean + reach), 0, 255)
+    alike = cv2.inRange(image, tuple(low.tolist()), tuple(high.tolist())) > 0
+    n_regions, regions = cv2.connectedComponents((below & alike).astype(np.uint8), connectivity=4)
     found = np.unique(regions[cv2.dilate(sky.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0])
     going = np.setdiff1d(found, [0, *np.unique(regions[-1])])
-    return np.isin(regions, going)
+    return _chosen(regions, going.tolist(), n_regions)
+
+
+def _chosen(regions: NDArray[np.int32], wanted: Sequence[int], n_regions: int) -> Mask:
+    """Return where the number of a region (H, W) is one of those wanted."""
+    table = np.zeros(n_regions, np.bool_)
+    table[list(wanted)] = True
+    found: Mask = table[regions]
+    return found
 
 
 def _upright_segments(notes: Annotations, image: Image, camera: Camera, ground: Depth, sky: Mask) -> tuple[Depth, Mask]:
