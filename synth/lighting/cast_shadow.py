@@ -15,6 +15,7 @@ import numpy as np
 from scenes.sample import Sample
 from synth.atmosphere import depth_and_camera
 from synth.lighting.casters import KINDS, Caster, drawn, shade, sun_axes, towards_sun
+from synth.lighting.exposure import flat
 from synth.lighting.sky import sky_matte
 from synth.random import Rng
 from synth.registry import register
@@ -78,7 +79,7 @@ class CastShadow:
         out = np.empty_like(image)
         K, up = camera.K, params.elevation_rad
         shade(
-            image,
+            flat(image),
             np.ascontiguousarray(depth),
             sky_matte(image, depth, camera),
             np.array([1 / K[0, 0], K[0, 2], 1 / K[1, 1], K[1, 2]], np.float32),
@@ -89,6 +90,6 @@ class CastShadow:
             towards_sun(params.casters, params.azimuth_rad),
             Rng(params.seed, "leaves").uniforms(64, 64).astype(np.float32),
             np.minimum(params.light_left * np.array(SKY_TINT), 1.0).astype(np.float32),
-            out,
+            flat(out),
         )
         return replace(sample, image=out)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from synth.ground import ground_frame
-from synth.radiometry import decode, encode
+from synth.lighting.rows import TO_LINEAR, encode_row
 from synth.random import Rng
 
 SUN_RADIUS_RAD = math.radians(0.265)
@@ -85,60 +85,71 @@ def towards_sun(casters: tuple[Caster, ...], azimuth_rad: float) -> NDArray[np.f
     return table
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def shade(image, depth, share, pinhole, axes, sun, casters, leaves, kept, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill out (H, W, 3) with the picture, its linear light times `kept` (3,) where the sun is hidden by casters.
+    """Fill out with the picture, its linear light times `kept` (3,) where the sun is hidden by casters.
 
-    pinhole: 1/fx, cx, 1/fy, cy; axes, casters: in the frame of the sun; leaves (64, 64) noise, periodic
-    sun:     tangent of its elevation, cosine of it, sine and cosine of its azimuth
+    image, out: flat rows (H, 3 W); pinhole: 1/fx, cx, 1/fy, cy; axes, casters: in the frame of the sun
+    sun: tangent of its elevation, cosine of it, sine and cosine of its azimuth; leaves (64, 64) noise, periodic
     """
+    factor = np.empty(image.shape[1], np.float32)
+    for i in range(image.shape[0]):
+        _dark_row(i, depth[i], share[i], pinhole, axes, sun, casters, leaves, kept, factor)
+        _multiply_row(image[i], factor)
+        encode_row(factor, out[i])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _multiply_row(codes, factor):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(len(codes)):
+        factor[k] *= TO_LINEAR[codes[k]]
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _dark_row(i, depth, share, pinhole, axes, sun, casters, leaves, kept, factor):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill factor (3 W,) with the light that is left in each pixel of row i."""
     one, half, none = np.float32(1.0), np.float32(0.5), np.float32(0.0)
     a0, a1, a2 = axes[0, 0], axes[0, 1], axes[0, 2]
     b0, b1, b2 = axes[1, 0], axes[1, 1], axes[1, 2]
     c0, c1, c2, camera_m = axes[2, 0], axes[2, 1], axes[2, 2], axes[2, 3]
-    for i in range(depth.shape[0]):
-        y = (np.float32(i) + half - pinhole[3]) * pinhole[2]
-        for j in range(depth.shape[1]):
-            z, sky = depth[i, j], share[i, j]
-            dark = none
-            if z < np.float32(300.0) and sky < one:
-                x = (np.float32(j) + half - pinhole[1]) * pinhole[0]
-                across, toward = z * (a0 * x + a1 * y + a2), z * (b0 * x + b1 * y + b2)
-                height = z * (c0 * x + c1 * y + c2) + camera_m
-                pixel = half * z * pinhole[0]
-                for n in range(casters.shape[0]):
-                    kind = casters[n, 0]
-                    if kind == np.float32(POLE):
-                        inside = casters[n, 3] - abs(casters[n, 1] - across)
-                        away = casters[n, 2] - toward
-                        if inside < -(pixel + np.float32(0.5)) or away <= none:
-                            continue
-                        inside = min(inside, casters[n, 4] - height - away * sun[0])
-                    elif kind == np.float32(CROWN):
-                        a = casters[n, 1] - across
-                        if abs(a) < np.float32(1.3) * casters[n, 4]:
-                            away, h = casters[n, 3] - toward, casters[n, 2] - height
-                            dark = max(dark, _leafy(a, away, h, casters[n, 4], pixel, sun, leaves))
+    y = (np.float32(i) + half - pinhole[3]) * pinhole[2]
+    for j in range(len(depth)):
+        z, sky = depth[j], share[j]
+        dark = none
+        if z < np.float32(300.0) and sky < one:
+            x = (np.float32(j) + half - pinhole[1]) * pinhole[0]
+            across, toward = z * (a0 * x + a1 * y + a2), z * (b0 * x + b1 * y + b2)
+            height = z * (c0 * x + c1 * y + c2) + camera_m
+            pixel = half * z * pinhole[0]
+            for n in range(casters.shape[0]):
+                kind = casters[n, 0]
+                if kind == np.float32(POLE):
+                    inside = casters[n, 3] - abs(casters[n, 1] - across)
+                    away = casters[n, 2] - toward
+                    if inside < -(pixel + np.float32(0.5)) or away <= none:
                         continue
-                    elif kind == np.float32(WALL):
-                        side = sun[3] * across + sun[2] * toward
-                        away = (casters[n, 1] - side) / sun[2]
-                        ahead = sun[3] * (toward + away) - sun[2] * across
-                        inside = min(ahead - casters[n, 2], casters[n, 3] - ahead)
-                        inside = min(inside, casters[n, 4] - height - away * sun[0])
-                    else:
-                        away = (casters[n, 1] - height) / sun[0]
-                        side = sun[3] * across + sun[2] * (toward + away)
-                        ahead = sun[3] * (toward + away) - sun[2] * across - casters[n, 4] * side
-                        inside = min(ahead - casters[n, 2], casters[n, 3] - ahead)
-                    dark = max(dark, _covered(inside, away / sun[1], pixel))
-                dark *= one - sky
-            if dark > 0:
-                for c in range(3):
-                    out[i, j, c] = encode(decode(image[i, j, c]) * (one - dark * (one - kept[c])))
-            else:
-                for c in range(3):
-                    out[i, j, c] = image[i, j, c]
+                    inside = min(inside, casters[n, 4] - height - away * sun[0])
+                elif kind == np.float32(CROWN):
+                    a = casters[n, 1] - across
+                    if abs(a) < np.float32(1.3) * casters[n, 4]:
+                        away, h = casters[n, 3] - toward, casters[n, 2] - height
+                        dark = max(dark, _leafy(a, away, h, casters[n, 4], pixel, sun, leaves))
+                    continue
+                elif kind == np.float32(WALL):
+                    side = sun[3] * across + sun[2] * toward
+                    away = (casters[n, 1] - side) / sun[2]
+                    ahead = sun[3] * (toward + away) - sun[2] * across
+                    inside = min(ahead - casters[n, 2], casters[n, 3] - ahead)
+                    inside = min(inside, casters[n, 4] - height - away * sun[0])
+                else:
+                    away = (casters[n, 1] - height) / sun[0]
+                    side = sun[3] * across + sun[2] * (toward + away)
+                    ahead = sun[3] * (toward + away) - sun[2] * across - casters[n, 4] * side
+                    inside = min(ahead - casters[n, 2], casters[n, 3] - ahead)
+                dark = max(dark, _covered(inside, away / sun[1], pixel))
+            dark *= one - sky
+        for c in range(3):
+            factor[3 * j + c] = one - dark * (one - kept[c])
 
 
 @njit(cache=True, inline="always")

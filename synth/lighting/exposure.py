@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from scipy.special import ndtri
+from numpy.typing import NDArray
 
 from scenes.sample import Image
-from synth.radiometry import encode, to_linear
+from synth.lighting.rows import encode_row, folded, normal_row, uniform_row
+from synth.radiometry import to_linear
 
 FULL_WELL_E = 10_000.0  # electrons of white at ISO 100, a 3 micrometre pixel
-
-_LEVELS = 1 << 10
-_NORMAL = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS).astype(np.float32)
-_NORMAL /= np.float32(np.sqrt(np.mean(_NORMAL.astype(np.float64) ** 2)))
-_MASK = np.uint32(_LEVELS - 1)
 
 
 def brightened(image: Image, *, stops: float, seed: int) -> Image:
@@ -30,7 +26,7 @@ def brightened(image: Image, *, stops: float, seed: int) -> Image:
     low, span = gain * linear[:-1], gain * np.diff(linear)
     low[255], span[255] = gain, 0.0  # white was clipped already
     out = np.empty_like(image, order="C")
-    _spread(np.ascontiguousarray(image), low.astype(np.float32), span.astype(np.float32), folded(seed), out)
+    _spread(flat(image), low.astype(np.float32), span.astype(np.float32), folded(seed), flat(out))
     return out
 
 
@@ -40,48 +36,34 @@ def darkened(image: Image, *, stops: float, read_noise_e: float, seed: int) -> I
     linear = to_linear(codes)[:, 0, 0].astype(np.float64) * 2.0**-stops
     noise = np.sqrt(linear * FULL_WELL_E + read_noise_e**2) / FULL_WELL_E
     out = np.empty_like(image, order="C")
-    _grain(np.ascontiguousarray(image), linear.astype(np.float32), noise.astype(np.float32), folded(seed), out)
+    _grain(flat(image), linear.astype(np.float32), noise.astype(np.float32), folded(seed), flat(out))
     return out
 
 
-def folded(seed: int) -> np.uint32:
-    """Return the 53 bits of a seed folded into the 32 that kernels hash pixels with."""
-    return np.uint32((seed ^ (seed >> 32)) & 0xFFFFFFFF)
-
-
-@njit(cache=True, inline="always")
-def hashed(seed, number):  # type: ignore[no-untyped-def]  # numba infers: uint32, int -> uint32
-    """For kernels: 32 bits from seed and pixel number (lowbias32, Wellons 2018: bias below 0.2 bits)."""
-    x = np.uint32(np.uint32(number) * np.uint32(0x9E3779B1)) ^ np.uint32(seed)  # numba widens products: cut them back
-    x = np.uint32(np.uint32(x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))
-    x = np.uint32(np.uint32(x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B))
-    return np.uint32(x ^ (x >> np.uint32(16)))
-
-
-@njit(cache=True, inline="always")
-def normal_of(bits, channel):  # type: ignore[no-untyped-def]  # numba infers: uint32, int -> float32
-    """For kernels: the standard normal number (1,024 levels, within 3.3 deviations) of a channel 0 to 2."""
-    return _NORMAL[(bits >> np.uint32(10 * channel)) & _MASK]
+def flat(image: Image) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) as flat rows (H, 3 W), a view of it where it is contiguous."""
+    return np.ascontiguousarray(image).reshape(image.shape[0], -1)
 
 
 @njit(cache=True, nogil=True)
 def _spread(image, low, span, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    rows, columns = image.shape[:2]
-    for i in range(rows):
-        for j in range(columns):
-            bits = hashed(seed, i * columns + j)
-            for c in range(3):
-                code = image[i, j, c]
-                within = (np.float32((bits >> np.uint32(10 * c)) & _MASK) + np.float32(0.5)) / np.float32(_LEVELS)
-                out[i, j, c] = encode(low[code] + within * span[code])
+    within, light = np.empty(image.shape[1], np.float32), np.empty(image.shape[1], np.float32)
+    for i in range(image.shape[0]):
+        uniform_row(seed, i * (image.shape[1] // 3), within)
+        _look_up(image[i], low, span, within, light)
+        encode_row(light, out[i])
 
 
 @njit(cache=True, nogil=True)
 def _grain(image, linear, noise, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    rows, columns = image.shape[:2]
-    for i in range(rows):
-        for j in range(columns):
-            bits = hashed(seed, i * columns + j)
-            for c in range(3):
-                code = image[i, j, c]
-                out[i, j, c] = encode(linear[code] + noise[code] * normal_of(bits, c))
+    normal, light = np.empty(image.shape[1], np.float32), np.empty(image.shape[1], np.float32)
+    for i in range(image.shape[0]):
+        normal_row(seed, i * (image.shape[1] // 3), normal)
+        _look_up(image[i], linear, noise, normal, light)
+        encode_row(light, out[i])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _look_up(codes, base, slope, by, light):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(len(codes)):
+        light[k] = base[codes[k]] + slope[codes[k]] * by[k]

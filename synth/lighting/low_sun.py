@@ -1,6 +1,7 @@
 """Low sun ahead: disc, glare and flare, with everything else against the light.
 
-Light scattered in lens and windscreen falls with the square of the angle from the sun, as in the eye (Stiles-Holladay);
+Light scattered in lens and windscreen falls with the angle from the sun as in the eye: with its square, and near the
+sun with its cube (Stiles-Holladay, CIE 146);
 the sun stands where there is sky, and what is in front of its disc hides the disc but not the glare.
 """
 
@@ -19,9 +20,11 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Sample
 from synth.atmosphere import depth_and_camera
 from synth.ground import ground_frame
-from synth.lighting.scatter import filled, spread_out, veil_size
+from synth.lighting.exposure import flat
+from synth.lighting.rows import TO_LINEAR, encode_row
+from synth.lighting.scatter import AGE_TERM, filled, mix_rows, veil_size, widened
 from synth.lighting.sky import sky_matte
-from synth.radiometry import Linear, decode, encode
+from synth.radiometry import Linear
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -29,6 +32,7 @@ from synth.shift import Change, Family, Need, SeverityTable
 DISC_RAD = math.radians(0.6)  # the sun is 0.27 degrees in radius; over-exposure makes it look twice as wide
 CORE_RAD = math.radians(2.0)  # the law of scatter flattens inside
 TEN_DEGREES = math.radians(10.0)
+STEEPER_RAD = math.radians(10.0 / (5.0 * AGE_TERM))  # where the cubic term of CIE 146 equals the square one
 GHOSTS = (  # place on the line from the sun (0) through the centre (1), radius over the width, colour
     (0.55, 0.020, (0.9, 0.8, 0.4)),
     (1.25, 0.035, (0.4, 0.8, 0.5)),
@@ -64,7 +68,7 @@ class LowSun:
         "veiling light 10 degrees from the sun",
         "% of white",
         (3.0, 7.0, 15.0, 30.0, 55.0),
-        "scatter falls with the square of the angle (Stiles-Holladay, CIE 146); clean optics to a dirty windscreen",
+        "scatter over the angle after CIE 146 (Stiles-Holladay); clean optics to a dirty windscreen",
         "log",
     )
     params_type: ClassVar[type[LowSunParams]] = LowSunParams
@@ -87,12 +91,13 @@ class LowSun:
     def apply(self, sample: Sample, params: LowSunParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
         image = np.ascontiguousarray(sample.image)
-        veil = spread_out(filled(_scattered(params, depth, camera)), camera)
+        veil = widened(filled(_scattered(params, depth, camera)), camera.width)
         out = np.empty_like(image)
         # The camera stops down, and sees the shadow sides of things.
         against = np.float32(1.0 / (1.0 + 1.2 * min(params.glare, 0.6) ** 0.5))
         sun = np.array([params.sun_x, params.sun_y, DISC_RAD * camera.K[0, 0]], np.float32)
-        _combine(image, sky_matte(image, depth, camera, leaves=False), veil, against, sun, out)
+        share = sky_matte(image, depth, camera, leaves=False)
+        _combine(flat(image), share, veil, against, sun, flat(out))
         return replace(sample, image=out)
 
 
@@ -137,9 +142,9 @@ def _scattered(params: LowSunParams, depth: Depth, camera: Camera) -> Linear:
     scale = (camera.width / width, camera.height / height)
     coarse = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST).reshape(height, width)
     strength = params.glare * (0.35 + 0.65 * params.seen)
-    glow = 1.3 * strength * TEN_DEGREES**2
+    glow = 1.3 * strength * TEN_DEGREES**2 / (1.0 + STEEPER_RAD / TEN_DEGREES)
     star = 0.5 * params.seen * strength * TEN_DEGREES**1.5
-    ghost = 0.12 * params.ghosts * params.glare**0.7 * params.seen
+    ghost = 0.2 * params.ghosts * params.glare**0.7 * params.seen
     sheen = 0.4 * params.seen * params.glare**0.5
     turn = params.blades * params.star_rad
     focal = float(camera.K[0, 0])
@@ -194,7 +199,7 @@ def _scatter(depth, sun, light, blades, plane, ghosts, out):  # type: ignore[no-
             x = (column - sun[0]) * sun[2]
             angle2 = x * x + y * y
             near = one / (angle2 + core2)
-            level = glow * near
+            level = glow * near * (one + np.float32(STEEPER_RAD) * np.sqrt(near))
             if angle2 < np.float32(0.2):
                 real, imaginary, inverse = one, none, one / np.sqrt(max(angle2, np.float32(1e-9)))
                 for _ in range(blades):
@@ -234,22 +239,44 @@ def _scatter(depth, sun, light, blades, plane, ghosts, out):  # type: ignore[no-
             out[i, j, 0], out[i, j, 1], out[i, j, 2] = red, green, blue
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _combine(image, share, veil, against, sun, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Lay a veil (share of what is left to white) over the dimmed picture, and the sun's disc where there is sky."""
-    rows, columns = share.shape
-    one, reach = np.float32(1.0), sun[2] + np.float32(1.0)
-    for i in range(rows):
-        dy = np.float32(i) + np.float32(0.5) - sun[1]
-        level = abs(dy) < reach
-        for j in range(columns):
-            sky = share[i, j]
-            dim = against + sky * (one - against)
-            disc = np.float32(0.0)
-            if level:
-                dx = np.float32(j) + np.float32(0.5) - sun[0]
-                rim = reach - np.float32(0.5) - np.sqrt(dx * dx + dy * dy)
-                disc = sky * min(max(rim, np.float32(0.0)), one)
-            for c in range(3):
-                day = decode(image[i, j, c]) * dim
-                out[i, j, c] = encode(day + (one - day) * veil[i, j, c] + disc)
+    """Lay a veil (share of what is left to white) over the dimmed picture, and the sun's disc where there is sky.
+
+    image, out: flat rows (H, 3 W); veil: (h, 3 W)
+    """
+    dim, light = np.empty(image.shape[1], np.float32), np.empty(image.shape[1], np.float32)
+    laid = np.empty(image.shape[1], np.float32)
+    for i in range(share.shape[0]):
+        mix_rows(veil, i, share.shape[0], laid)
+        _dim_row(share[i], against, dim)
+        _veil_row(image[i], dim, laid, light)
+        if abs(np.float32(i) + np.float32(0.5) - sun[1]) < sun[2] + np.float32(1.0):
+            _add_disc(share[i], i, sun, light)
+        encode_row(light, out[i])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _dim_row(share, against, dim):  # type: ignore[no-untyped-def]  # numba infers
+    for j in range(len(share)):
+        kept = against + share[j] * (np.float32(1.0) - against)
+        dim[3 * j] = kept
+        dim[3 * j + 1] = kept
+        dim[3 * j + 2] = kept
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _veil_row(codes, dim, veil, light):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(len(codes)):
+        day = TO_LINEAR[codes[k]] * dim[k]
+        light[k] = day + (np.float32(1.0) - day) * veil[k]
+
+
+@njit(cache=True, nogil=True)
+def _add_disc(share, i, sun, light):  # type: ignore[no-untyped-def]  # numba infers
+    dy = np.float32(i) + np.float32(0.5) - sun[1]
+    for j in range(len(share)):
+        dx = np.float32(j) + np.float32(0.5) - sun[0]
+        rim = sun[2] + np.float32(0.5) - np.sqrt(dx * dx + dy * dy)
+        for c in range(3):
+            light[3 * j + c] += share[j] * min(max(rim, np.float32(0.0)), np.float32(1.0))

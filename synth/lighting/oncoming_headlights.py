@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from scenes.camera import Camera
@@ -21,7 +22,7 @@ from synth.atmosphere import depth_and_camera
 from synth.ground import ground_frame
 from synth.lighting.night import night_sky, tint
 from synth.lighting.relight import DAY_LUX, LARGEST_GAIN, Light, relit
-from synth.lighting.scatter import Sources, filled, spread_out, veil_of, veil_size
+from synth.lighting.scatter import Sources, filled, veil_of, veil_size
 from synth.lighting.sky import sky_matte
 from synth.radiometry import Linear, to_linear, to_srgb
 from synth.random import Rng
@@ -111,7 +112,8 @@ class OncomingHeadlights:
         gain = metered_gain(veil)
         if not self.darken:
             day = to_linear(sample.image) * np.float32(gain / LARGEST_GAIN)
-            added = spread_out(filled(veil * np.float32(math.pi * gain / DAY_LUX)), camera)
+            veil = filled(veil * np.float32(math.pi * gain / DAY_LUX))
+            added = cv2.resize(veil, (camera.width, camera.height)).reshape(sample.image.shape)
             return replace(sample, image=to_srgb(day + (1.0 - day) * added))
         ambient = (params.street_lux * tint(params.warmth)).astype(np.float32)
         light = Light(
@@ -211,14 +213,14 @@ def glare(params: OncomingHeadlightsParams, depth: Depth, camera: Camera) -> Lin
     sources[:, 2:] = lux[:, None] * colour
     veil = veil_of(sources, camera)
     width, height = veil_size(camera)
-    x = (((np.arange(width) + 0.5) * camera.width / width)[None, :]).astype(np.float32)
-    y = (((np.arange(height) + 0.5) * camera.height / height)[:, None]).astype(np.float32)
     coarse = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST).reshape(height, width)
     cover, fall = ground_cover(coarse, camera)
+    turn = params.blades * params.star_rad
+    scale = (camera.width / width, camera.height / height, float(camera.K[0, 0]))
+    places = np.column_stack([params.lamps_x, params.lamps_y, lux]).astype(np.float32)
+    lens = np.array([*scale, math.cos(turn), math.sin(turn)], np.float32)
     added = np.zeros((height, width), np.float32)
-    for lamp_x, lamp_y, own in zip(params.lamps_x, params.lamps_y, lux, strict=True):
-        added += np.float32(own) * _star(x - np.float32(lamp_x), y - np.float32(lamp_y), params, camera)
-        added += np.float32(own * SHEEN_PER_LUX) * _sheen(x - np.float32(lamp_x), fall, camera) * cover
+    _add_star_and_sheen(places, lens, params.blades, cover, fall, added)
     veil += added[..., None] * colour
     return veil
 
@@ -230,19 +232,36 @@ def lamp_colour(kelvin: float) -> NDArray[np.float32]:
     return (colour / (colour @ [0.2126, 0.7152, 0.0722])).astype(np.float32)
 
 
-def _star(
-    x: NDArray[np.float32], y: NDArray[np.float32], params: OncomingHeadlightsParams, camera: Camera
-) -> NDArray[np.float32]:
-    """Return (h, w) cd/m2 for a lux in the spokes that light bent at the blades of the aperture makes."""
-    degree = np.float32(math.radians(1.0) * camera.K[0, 0])
-    away2 = (x * x + y * y) / (degree * degree)
-    spokes = np.abs(np.cos(0.5 * params.blades * (np.arctan2(y, x) - params.star_rad))) ** 40
-    star: NDArray[np.float32] = STAR_SHARE * 2.5 * spokes * 4.0 / (away2 + 0.25) * np.exp(-away2 / 25.0)
-    return star.astype(np.float32)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _add_star_and_sheen(lamps, lens, blades, cover, fall, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Add cd/m2 to out (h, w): spokes of light bent at the blades of the aperture, and the road's sheen under a lamp.
 
-
-def _sheen(x: NDArray[np.float32], fall: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """Return (h, w) how much asphalt under a lamp sends on: a narrow lobe, strongest at grazing angles."""
-    wide = x / np.float32(camera.K[0, 0]) / (np.float32(0.012) + np.float32(0.12) * fall)
-    lobe: NDArray[np.float32] = np.exp(-(wide * wide)) * np.exp(-fall / np.float32(0.10))
-    return lobe
+    lamps: (N, 3) x, y in pixels, lux; lens: pixels per reduced pixel both ways, focal length, cosine and sine of the
+    star's turn. The spokes are the real part of (x + i y)^blades; the sheen is a narrow lobe, most at grazing angles.
+    """
+    one = np.float32(1.0)
+    per_degree = np.float32(180.0 / np.pi) / lens[2]
+    for n in range(len(lamps)):
+        star, sheen = np.float32(10.0 * STAR_SHARE) * lamps[n, 2], np.float32(SHEEN_PER_LUX) * lamps[n, 2]
+        for i in range(out.shape[0]):
+            y = ((np.float32(i) + np.float32(0.5)) * lens[1] - lamps[n, 1]) * per_degree
+            for j in range(out.shape[1]):
+                x = ((np.float32(j) + np.float32(0.5)) * lens[0] - lamps[n, 0]) * per_degree
+                away2 = x * x + y * y
+                if away2 < np.float32(150.0):
+                    real, imaginary, inverse = one, np.float32(0.0), one / np.sqrt(max(away2, np.float32(1e-6)))
+                    for _ in range(blades):
+                        real, imaginary = (real * x - imaginary * y) * inverse, (real * y + imaginary * x) * inverse
+                    spoke = max(
+                        np.float32(0.5) + np.float32(0.5) * (real * lens[3] + imaginary * lens[4]), np.float32(0)
+                    )
+                    spoke *= spoke
+                    spoke *= spoke
+                    spoke4 = spoke * spoke
+                    spoke = spoke4 * spoke4 * spoke
+                    out[i, j] += star * spoke / (away2 + np.float32(0.25)) * np.exp(away2 * np.float32(-1.0 / 25.0))
+                if cover[i, j] > 0:
+                    wide = np.float32(0.69) + np.float32(6.9) * fall[i, j]  # degrees
+                    if abs(x) < np.float32(3.0) * wide:
+                        lobe = np.exp(-(x * x) / (wide * wide) - fall[i, j] * np.float32(10.0))
+                        out[i, j] += sheen * lobe * cover[i, j]

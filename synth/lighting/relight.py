@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scenes.camera import Camera
 from scenes.sample import Depth, Image
 from synth.ground import ground_frame
-from synth.lighting.exposure import folded, hashed, normal_of
-from synth.lighting.scatter import Sources, filled, spread_out, veil_of
-from synth.radiometry import Linear, decode, encode, to_linear
+from synth.lighting.exposure import flat
+from synth.lighting.rows import TO_LINEAR, encode_row, expose_row, folded, normal_row
+from synth.lighting.scatter import Sources, filled, mix_rows, veil_of, widened
+from synth.radiometry import Linear, to_linear
 
 # Exposure: daylight of 10,000 lux is white at 1/1000 s and ISO 100; in the dark 1/30 s and ISO 1600 are the limit.
 DAY_LUX = 10_000.0
@@ -34,7 +35,7 @@ SHOULDER = 0.6  # of the camera's response: white under any light stays below 1 
 SHOWN_LAMP = 1.6  # how much brighter than by day a lamp is shown; its scattered light is reckoned in full
 _SMALLEST_WITH_LAMPS = 160
 _MOST_LAMPS = 24
-_MOST_FOUND = 2000  # coloured specks all over: no picture of a street
+_MOST_FOUND = 1000  # coloured specks all over: no picture of a street
 _LOWEST_LAMP_M, _LONGEST_LAMP, _MOST_TOGETHER = 0.3, 3.0, 5
 
 
@@ -70,8 +71,8 @@ class Light:
 def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.float32], light: Light) -> Image:
     """Return the picture (H, W, 3) under another light; share (H, W) says how much of each pixel is sky."""
     exposure = light.gain / DAY_LUX  # linear radiance of white for a lux
-    lamp = lamps(image, depth, camera)
-    veil = veil_of(lamp_sources(image, lamp, camera), camera)
+    lamp, sources = lamps(image, depth, camera)
+    veil = veil_of(sources, camera)
     if light.veil is not None:
         veil += light.veil
     veil *= np.float32(math.pi * exposure)
@@ -79,11 +80,12 @@ def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.float32]
     beam = (light.beam * exposure * np.array([BEAM_CD, SPILL_CD])).astype(np.float32)
     look = np.array([light.upright, light.sky_detail, 1.0 / _sky_level(image, depth)], np.float32)
     noise = np.array([1.0 / light.full_scale_e, (light.read_noise_e / light.full_scale_e) ** 2], np.float32)
+    sky = widened((light.sky * np.float32(exposure)).astype(np.float32), camera.width)
     out = np.empty_like(image, order="C")
     _relight(
-        np.ascontiguousarray(image), np.ascontiguousarray(depth), share, lamp, _geometry(camera), ambient, beam,
-        spread_out((light.sky * np.float32(exposure)).astype(np.float32), camera), spread_out(filled(veil), camera),
-        look, noise, folded(light.seed), out,
+        flat(image), np.ascontiguousarray(depth), share, lamp, _geometry(camera), ambient, beam,
+        sky, widened(filled(veil), camera.width),
+        look, noise, folded(light.seed), flat(out),
     )  # fmt: skip
     return out
 
@@ -96,16 +98,18 @@ def _sky_level(image: Image, depth: Depth) -> float:
     return max(0.05, float(to_linear(image[::8, ::8][rows, columns][None])[..., 1].mean()))
 
 
-def lamps(image: Image, depth: Depth, camera: Camera) -> NDArray[np.uint8]:
-    """Return (H, W) how much each pixel is a lamp, 0 to 255: small, round, bright, red, amber or green, off the ground.
+def lamps(image: Image, depth: Depth, camera: Camera) -> tuple[NDArray[np.uint8], Sources]:
+    """Return (H, W) how much each pixel is a lamp, 0 to 255, and the strongest lamps as sources of scattered light.
 
-    Lenses colour the rim of the sky: nothing is a lamp there.
+    Lamps are small, round, brighter than what is around them, red, amber or green, and off the ground. Lenses colour
+    the rim of the sky: nothing is a lamp there.
     """
     height, width = image.shape[:2]
     if width < _SMALLEST_WITH_LAMPS:  # a cut-out: a lamp cannot be told from a coloured thing
-        return np.zeros((height, width), np.uint8)
+        return np.zeros((height, width), np.uint8), np.zeros((0, 5), np.float32)
     size = (width // 2, max(1, height // 2))  # lamps are blobs: half the size is enough
-    red, green, blue = cv2.split(cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3))
+    half = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
+    red, green, blue = cv2.split(half)
     strongest = cv2.max(cv2.max(red, green), blue)
     colour = cv2.subtract(strongest, cv2.min(cv2.min(red, green), blue))
     colour[blue == strongest] = 0  # no lamp of the road is blue
@@ -119,8 +123,8 @@ def lamps(image: Image, depth: Depth, camera: Camera) -> NDArray[np.uint8]:
     found = cv2.min(cv2.min(cv2.LUT(small, _COLOURED), cv2.LUT(strongest, _BRIGHT)), outshines).reshape(size[::-1])
     coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
     found[cv2.dilate(np.isinf(coarse).view(np.uint8), np.ones((3, 3), np.uint8)).reshape(found.shape) > 0] = 0
-    found = _lamps_only(found, coarse, camera)
-    return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width)
+    found, sources = _lamps_only(found, half, coarse, camera)
+    return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width), sources
 
 
 def _ramp(low: float, high: float) -> NDArray[np.uint8]:
@@ -130,42 +134,34 @@ def _ramp(low: float, high: float) -> NDArray[np.uint8]:
 _COLOURED, _BRIGHT, _OUTSHINING = _ramp(70, 120), _ramp(150, 210), _ramp(40, 80)
 
 
-def _lamps_only(found: NDArray[np.uint8], depth: Depth, camera: Camera) -> NDArray[np.uint8]:
-    """Take away what lies on the ground (paint), is long and thin (stripes), or comes in swarms (leaves)."""
+def _lamps_only(
+    found: NDArray[np.uint8], image: Image, depth: Depth, camera: Camera
+) -> tuple[NDArray[np.uint8], Sources]:
+    """Take away what lies on the ground (paint), is long and thin (stripes), or comes in swarms (leaves).
+
+    All at the same reduced size. Sources: luminance of each lamp times the solid angle that it fills.
+    """
     count, regions, stats, centres = cv2.connectedComponentsWithStats((found > 0).view(np.uint8), connectivity=8)
     if count < 2 or count > _MOST_FOUND:
-        return found if count < 2 else np.zeros_like(found)
+        return np.zeros_like(found), np.zeros((0, 5), np.float32)
     up, height = ground_frame(camera)
-    K, scale = camera.K, (camera.width / found.shape[1], camera.height / found.shape[0])
-    x = (centres[:, 0] * scale[0] + 1.0 - K[0, 2]) / K[0, 0]
-    y = (centres[:, 1] * scale[1] + 1.0 - K[1, 2]) / K[1, 1]
+    K, scale = camera.K, np.array([camera.width / found.shape[1], camera.height / found.shape[0]])
+    places = (centres + 0.5) * scale
+    x, y = (places[:, 0] - K[0, 2]) / K[0, 0], (places[:, 1] - K[1, 2]) / K[1, 1]
     metres = depth[centres[:, 1].astype(int), centres[:, 0].astype(int)]
     over_ground = height + np.where(np.isfinite(metres), metres, 1e3) * (up[0] * x + up[1] * y + up[2])
     long, short = stats[:, 2:4].max(axis=1), stats[:, 2:4].min(axis=1)
     near = np.abs(centres[:, None] - centres[None, 1:]).max(axis=2) < found.shape[1] / 16
     lamp = (over_ground > _LOWEST_LAMP_M) & (long <= _LONGEST_LAMP * short + 1) & (near.sum(axis=1) <= _MOST_TOGETHER)
-    lamp[0] = True
-    keep = np.where(lamp, np.uint8(255), np.uint8(0))
-    kept: NDArray[np.uint8] = found & keep[regions]
-    return kept
-
-
-def lamp_sources(image: Image, lamp: NDArray[np.uint8], camera: Camera) -> Sources:
-    """Return the strongest lamps of a picture as point sources: their luminance times the solid angle they fill."""
-    if not lamp.any():
-        return np.zeros((0, 5), np.float32)
-    pixel_sr = 1.0 / (float(camera.K[0, 0]) * float(camera.K[1, 1]))
-    _, regions, stats, centres = cv2.connectedComponentsWithStats((lamp > 64).view(np.uint8), connectivity=8)
-    largest = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MOST_LAMPS] + 1
-    found = np.empty((len(largest), 5), np.float32)
-    for n, region in enumerate(largest):
-        x, y, w, h = stats[region, :4]
-        window = slice(y, y + h), slice(x, x + w)
-        weight = lamp[window] * (regions[window] == region) / np.float32(255.0)
-        found[n, :2] = centres[region] + 0.5
-        light = to_linear(np.ascontiguousarray(image[window])) * weight[..., None]
-        found[n, 2:] = LAMP_CD_M2 * pixel_sr * light.sum(axis=(0, 1))
-    return found
+    lamp[0] = False
+    kept: NDArray[np.uint8] = found & np.where(lamp, np.uint8(255), np.uint8(0))[regions]
+    rows, columns = np.nonzero(kept)
+    light = to_linear(image[rows, columns][None])[0] * (kept[rows, columns] / np.float32(255.0))[:, None]
+    sums = [np.bincount(regions[rows, columns], light[:, c], minlength=count) for c in range(3)]
+    pixel_sr = float(scale[0] * scale[1] / (K[0, 0] * K[1, 1]))
+    sources = np.column_stack([places, LAMP_CD_M2 * pixel_sr * np.array(sums).T])
+    strongest = np.argsort(-sources[:, 2:].sum(axis=1), kind="stable")[: min(_MOST_LAMPS, int(lamp.sum()))]
+    return kept, sources[strongest].astype(np.float32)
 
 
 def _geometry(camera: Camera) -> NDArray[np.float32]:
@@ -176,36 +172,29 @@ def _geometry(camera: Camera) -> NDArray[np.float32]:
     return np.array([a, b, c, d, up[0], up[1], up[2], height], np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _relight(image, depth, share, lamp, geometry, ambient, beam, sky, veil, look, noise, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill out (H, W, 3): reflectance x (ambient + headlights), sky, lamps as they were, veil, noise; all exposed."""
-    rows, columns = depth.shape
-    one = np.float32(1.0)
-    light = np.empty((3, columns), np.float32)
-    detail, per_level = look[1], look[2]
-    per_electron, read2 = noise
+    """Fill out: reflectance x (ambient + headlights), sky, lamps as they were, veil, noise; all exposed.
+
+    image, out: flat rows (H, 3 W); sky, veil: (h, 3 W); depth, share, lamp: (H, W)
+    """
+    rows, wide = image.shape
+    light, above, shown = np.empty(wide, np.float32), np.empty(wide, np.float32), np.empty(wide, np.float32)
+    normal, sky_row = np.empty(wide, np.float32), np.empty(wide, np.float32)
     for i in range(rows):
         _light_row(depth[i], i, geometry, ambient, beam, look[0], light)
-        for j in range(columns):
-            part = share[i, j]
-            level = decode(image[i, j, 1]) * per_level  # of the day's sky
-            clouds = part * (one + detail * (level - one))
-            # what is not the day's sky in it
-            own = min(one - part, max(one - np.float32(0.7) * part / max(level, np.float32(1e-3)), np.float32(0.0)))
-            shown = np.float32(lamp[i, j]) * np.float32(SHOWN_LAMP / 255.0)
-            bits = hashed(seed, i * columns + j)
-            for k in range(3):
-                day = decode(image[i, j, k])
-                lit = day * own * light[k, j]
-                lit = lit / (one + np.float32(SHOULDER) * lit)  # what is near stays within range
-                lit = max(lit + clouds * sky[i, j, k], shown * day)
-                lit += max(one - lit, np.float32(0.0)) * veil[i, j, k]
-                out[i, j, k] = encode(lit + np.sqrt(lit * per_electron + read2) * normal_of(bits, k))
+        _share_row(image[i], share[i], lamp[i], look[1], look[2], light, above, shown)
+        mix_rows(sky, i, rows, sky_row)
+        mix_rows(veil, i, rows, normal)
+        _mix_row(image[i], sky_row, normal, light, above, shown)
+        normal_row(seed, i * depth.shape[1], normal)
+        expose_row(light, normal, noise[0], noise[1])
+        encode_row(light, out[i])
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _light_row(depth, i, geometry, ambient, beam, upright, light):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill light (3, W) with the radiance of a white surface in each pixel of row i."""
+    """Fill light (3 W,) with the radiance of a white surface in each pixel of row i."""
     a, b, c, d, up_x, up_y, up_z, camera_m = geometry
     one, zero = np.float32(1.0), np.float32(0.0)
     red, green, blue = ambient[0], ambient[1], ambient[2]
@@ -217,9 +206,37 @@ def _light_row(depth, i, geometry, ambient, beam, upright, light):  # type: igno
         lying = min(max(one - height * np.float32(4.0), zero), one)
         facing = upright + lying * (one - upright)
         head = _beam(x, z, height, lying, beam[0], beam[1])
-        light[0, j] = red * facing + np.float32(1.06) * head  # halogen to LED: a little warm
-        light[1, j] = green * facing + head
-        light[2, j] = blue * facing + np.float32(0.86) * head
+        light[3 * j] = red * facing + np.float32(1.06) * head  # halogen to LED: a little warm
+        light[3 * j + 1] = green * facing + head
+        light[3 * j + 2] = blue * facing + np.float32(0.86) * head
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _share_row(codes, share, lamp, detail, per_level, light, above, shown):  # type: ignore[no-untyped-def]  # numba infers
+    """Take the sky's part from the light of each pixel; fill how much of the sky it shows, and how much lamp it is."""
+    one = np.float32(1.0)
+    for j in range(len(share)):
+        part, level = share[j], TO_LINEAR[codes[3 * j + 1]] * per_level  # of the day's sky
+        clouds = part * (one + detail * (level - one))
+        # what is not the day's sky in it
+        own = min(one - part, max(one - np.float32(0.7) * part / max(level, np.float32(1e-3)), np.float32(0.0)))
+        bright = np.float32(lamp[j]) * np.float32(SHOWN_LAMP / 255.0)
+        for c in range(3):
+            light[3 * j + c] *= own
+            above[3 * j + c] = clouds
+            shown[3 * j + c] = bright
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _mix_row(codes, sky, veil, light, above, shown):  # type: ignore[no-untyped-def]  # numba infers
+    """Turn the light on each pixel into what it sends."""
+    one = np.float32(1.0)
+    for k in range(len(codes)):
+        day = TO_LINEAR[codes[k]]
+        lit = day * light[k]
+        lit = lit / (one + np.float32(SHOULDER) * lit)  # what is near stays within range
+        lit = max(lit + above[k] * sky[k], shown[k] * day)
+        light[k] = lit + max(one - lit, np.float32(0.0)) * veil[k]
 
 
 @njit(cache=True, inline="always")

@@ -95,8 +95,19 @@ def filled(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return share
 
 
-def spread_out(small: Linear, camera: Camera) -> Linear:
-    """Return a reduced field (h, w, 3) at the size of the picture, bilinearly."""
-    size = (camera.width, camera.height)
-    full: Linear = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR).reshape(camera.height, camera.width, 3)
-    return full
+def widened(small: Linear, width: int) -> NDArray[np.float32]:
+    """Return a reduced field (h, w, 3) as flat rows (h, 3 W): as wide as the picture; `mix_rows` does the rest."""
+    wide = cv2.resize(small, (width, small.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return wide.reshape(small.shape[0], -1)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def mix_rows(field, i, rows, row):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: fill row (3 W,) with what a widened field (h, 3 W) has at row i of `rows`, bilinearly."""
+    high = field.shape[0]
+    place = (np.float32(i) + np.float32(0.5)) * np.float32(high) / np.float32(rows) - np.float32(0.5)
+    place = min(max(place, np.float32(0.0)), np.float32(high - 1))
+    first = int(place)
+    upper, lower, share = field[first], field[min(first + 1, high - 1)], place - np.float32(first)
+    for k in range(len(row)):
+        row[k] = upper[k] + share * (lower[k] - upper[k])

@@ -52,9 +52,10 @@ def _opened(image: Image) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if min(height, width) < _SMALLEST_WITH_LEAVES:
         return np.ascontiguousarray(image[..., 1])
-    half = cv2.extractChannel(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST), 1)
-    speck = max(3, width // 90) | 1
-    opened = cv2.morphologyEx(half, cv2.MORPH_OPEN, np.ones((speck, speck), np.uint8))
+    size = (width // 3, height // 3)
+    reduced = cv2.extractChannel(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), 1)
+    speck = max(3, width // 130) | 1
+    opened = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, np.ones((speck, speck), np.uint8))
     return cv2.resize(opened, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width)
 
 

@@ -18,10 +18,11 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
 from synth.atmosphere import depth_and_camera
 from synth.lighting.casters import sun_axes
-from synth.lighting.exposure import FULL_WELL_E, folded, hashed, normal_of
-from synth.lighting.scatter import Sources, filled, spread_out, veil_of
+from synth.lighting.exposure import FULL_WELL_E, flat
+from synth.lighting.rows import TO_LINEAR, encode_row, expose_row, folded, normal_row
+from synth.lighting.scatter import Sources, filled, mix_rows, veil_of, widened
 from synth.lighting.sky import sky_matte
-from synth.radiometry import decode, encode, to_linear
+from synth.radiometry import to_linear
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -97,8 +98,8 @@ class TunnelExit:
         )
         out = np.empty_like(image)
         _leave(
-            image, np.ascontiguousarray(depth), sky_matte(image, depth, camera), _rays(camera), sun_axes(camera, 0.0),
-            portal, light, spread_out(filled(veil), camera), folded(params.seed), out,
+            flat(image), np.ascontiguousarray(depth), sky_matte(image, depth, camera), _rays(camera),
+            sun_axes(camera, 0.0), portal, light, widened(filled(veil), camera.width), folded(params.seed), flat(out),
         )  # fmt: skip
         return replace(sample, image=out)
 
@@ -170,43 +171,65 @@ def _through(depth, rays, axes, portal, out):  # type: ignore[no-untyped-def]  #
             out[i, j] = _open(right, rise, ahead, axes[2, 3], z, portal, np.float32(2.0) * rays[0])
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _leave(image, depth, share, rays, axes, portal, light, veil, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    rows, columns = depth.shape
-    one, none = np.float32(1.0), np.float32(0.0)
-    gain, dark, per_electron, read2 = light
-    camera_m, per_spacing = axes[2, 3], one / portal[4]
-    size2 = portal[2] * portal[3] * np.float32(2.0 / np.pi)  # radius of a disc as large as the portal, squared
+    """Fill out; image, out: flat rows (H, 3 W); veil: (h, 3 W)."""
+    rows, wide = image.shape
+    own, added, normal = np.empty(wide, np.float32), np.empty(wide, np.float32), np.empty(wide, np.float32)
+    laid = np.empty(wide, np.float32)
     for i in range(rows):
-        y = rays[2] * np.float32(i) + rays[3]
-        for j in range(columns):
-            x = rays[0] * np.float32(j) + rays[1]
-            right = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2]
-            ahead = max(axes[1, 0] * x + axes[1, 1] * y + axes[1, 2], np.float32(1e-3))
-            rise = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2]
-            z, sky = min(depth[i, j], np.float32(1e6)), share[i, j]
-            day = _open(right, rise, ahead, camera_m, z, portal, np.float32(2.0) * rays[0])
-            inside, roof, lamp = none, none, none
-            if day < one:
-                # What stands further out than wall and ceiling has the light that they would have there.
-                side = portal[2] + (portal[1] if right > 0 else -portal[1])
-                to_wall = side / max(abs(right), np.float32(1e-4))
-                to_roof = (portal[3] - camera_m) / max(rise, np.float32(1e-4))
-                met = min(z, min(to_wall, to_roof))
-                if sky > 0:
-                    roof = sky * (one - day)
-                    if to_roof < to_wall and to_roof * ahead < portal[0]:
-                        across = abs(abs(to_roof * right - portal[1]) - np.float32(2.2))
-                        along = to_roof * ahead * per_spacing
-                        if across < np.float32(0.16) and along - np.floor(along) < np.float32(0.2):
-                            lamp = np.float32(LAMP_LEVEL) * (dark + np.float32(0.1))
-                back = max(portal[0] - met * ahead, none)
-                spill = np.float32(0.5) - np.float32(0.5) * back / np.sqrt(back * back + size2)
-                inside = (one - day) * (dark + np.float32(0.4) * spill * spill)
-            own = gain * (day + inside * (one - roof))
-            added = gain * roof * (np.float32(CONCRETE) * inside + lamp)
-            bits = hashed(seed, i * columns + j)
-            for c in range(3):
-                lit = decode(image[i, j, c]) * own + added
-                lit += max(one - lit, none) * veil[i, j, c]
-                out[i, j, c] = encode(lit + np.sqrt(lit * per_electron + read2) * normal_of(bits, c))
+        _inside_row(i, depth[i], share[i], rays, axes, portal, light, own, added)
+        mix_rows(veil, i, rows, laid)
+        _mix_row(image[i], own, added, laid)
+        normal_row(seed, i * depth.shape[1], normal)
+        expose_row(own, normal, light[2], light[3])
+        encode_row(own, out[i])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _mix_row(codes, own, added, veil):  # type: ignore[no-untyped-def]  # numba infers
+    """Turn factors into light, in place."""
+    one = np.float32(1.0)
+    for k in range(len(codes)):
+        lit = TO_LINEAR[codes[k]] * own[k] + added[k]
+        own[k] = lit + max(one - lit, np.float32(0.0)) * veil[k]
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _inside_row(i, depth, share, rays, axes, portal, light, own, added):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill own, added (3 W,): by what the light of each pixel of row i is multiplied, and what the ceiling adds."""
+    one, none = np.float32(1.0), np.float32(0.0)
+    gain, dark = light[0], light[1]
+    camera_m, per_spacing, lit_lamp = axes[2, 3], one / portal[4], np.float32(LAMP_LEVEL) * (dark + np.float32(0.1))
+    size2 = portal[2] * portal[3] * np.float32(2.0 / np.pi)  # radius of a disc as large as the portal, squared
+    y = rays[2] * np.float32(i) + rays[3]
+    for j in range(len(depth)):
+        x = rays[0] * np.float32(j) + rays[1]
+        right = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2]
+        ahead = max(axes[1, 0] * x + axes[1, 1] * y + axes[1, 2], np.float32(1e-3))
+        rise = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2]
+        z, sky = min(depth[j], np.float32(1e6)), share[j]
+        day = _open(right, rise, ahead, camera_m, z, portal, np.float32(2.0) * rays[0])
+        # What stands further out than wall and ceiling has the light that they would have there.
+        side = portal[2] + (portal[1] if right > 0 else -portal[1])
+        to_wall = side / max(abs(right), np.float32(1e-4))
+        to_roof = (portal[3] - camera_m) / max(rise, np.float32(1e-4))
+        back = max(portal[0] - min(z, min(to_wall, to_roof)) * ahead, none)
+        spill = np.float32(0.5) - np.float32(0.5) * back / np.sqrt(back * back + size2)
+        inside = (one - day) * (dark + np.float32(0.4) * spill * spill)
+        # Sky becomes ceiling, with two rows of lamps.
+        roof = sky * (one - day)
+        across = abs(abs(to_roof * right - portal[1]) - np.float32(2.2))
+        along = to_roof * ahead * per_spacing
+        is_lamp = (
+            (to_roof < to_wall)
+            & (to_roof * ahead < portal[0])
+            & (across < np.float32(0.16))
+            & (along - np.floor(along) < np.float32(0.2))
+        )
+        lamp = lit_lamp if is_lamp else none
+        factor = gain * (day + inside * (one - roof))
+        ceiling = gain * roof * (np.float32(CONCRETE) * inside + lamp)
+        for c in range(3):
+            own[3 * j + c] = factor
+            added[3 * j + c] = ceiling
