@@ -18,14 +18,15 @@ from scenes.camera import Camera
 from scenes.errors import InputError
 from scenes.sample import Depth, Image, Sample
 from synth.ground import ground_frame
-from synth.radiometry import Linear, decode_row, encode_row, luminance, to_linear
+from synth.radiometry import FAST, Linear, decode_row, encode_row, luminance, to_linear
+from synth.wet import DRY, Water, film_of, water_row
 
 CONTRAST_AT_VISIBILITY = 0.05  # meteorological optical range (WMO No. 8): the range at which 5 % of contrast is left
 WAVELENGTHS_NM = (610.0, 550.0, 465.0)  # dominant wavelengths of the sRGB primaries, about
-FAST = {"contract", "arcp", "nsz", "reassoc", "afn"}  # fast arithmetic that still knows infinity: depth of the sky
 _BRIGHTEST_SHARE = 0.1
+_ENDLESS_M = 1e6  # depth of the sky is infinite
 _FULL = 30.0  # optical depth beyond which nothing gets through
-_NO_COVER = np.zeros((1, 1), np.float32)
+_NO_COVER = np.zeros((1, 1), np.uint16)
 _NO_LIGHT = np.zeros((1, 1, 3), np.float32)
 
 Colour = tuple[float, float, float]
@@ -209,43 +210,41 @@ def sky_codes(image: Image, depth: Depth) -> NDArray[np.uint8]:
     Depth knows sky or not; at the rim, and between leaves, pixels hold both, and those nearly as bright as the sky
     beside them are mostly sky. Without this, rims keep the day's sky and shine at night.
     """
-    sky = np.isinf(depth).view(np.uint8)
-    codes = sky * np.uint8(255)
-    if not sky.any() or sky.all():
+    codes = (depth > _ENDLESS_M).view(np.uint8) * np.uint8(255)
+    if not codes.any() or codes.all():
         return codes
     edge = max(3, image.shape[1] // 110) | 1
-    near = cv2.dilate(sky, np.ones((edge, edge), np.uint8)).reshape(sky.shape)
+    near = cv2.dilate(codes, np.ones((edge, edge), np.uint8)).reshape(codes.shape)
     # the sky's level changes slowly: every fourth pixel of large pictures tells it
-    step = 4 if min(sky.shape) >= 256 else 1
-    thin_sky = np.ascontiguousarray(sky[::step, ::step])
-    grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_RGB2GRAY).reshape(thin_sky.shape)
+    step = 4 if min(codes.shape) >= 256 else 1
+    size = (-(-codes.shape[1] // step), -(-codes.shape[0] // step))
+    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), cv2.COLOR_RGB2GRAY)
+    thin = cv2.resize(codes, size, interpolation=cv2.INTER_NEAREST)
     wide = (2 * (edge // step) + 1, 2 * (edge // step) + 1)
-    count = cv2.blur(thin_sky * np.uint8(255), wide).reshape(grey.shape)
-    light = cv2.blur(grey * thin_sky, wide).reshape(grey.shape)
-    _share(np.ascontiguousarray(image), sky, near, count, light, step, codes)
+    count = cv2.blur(thin, wide).reshape(size[::-1])
+    light = cv2.blur(cv2.bitwise_and(grey, thin), wide).reshape(size[::-1])
+    _share(np.ascontiguousarray(image), np.flatnonzero(near > codes), count, light, step, codes)
     return codes
 
 
 @njit(cache=True, nogil=True)
-def _share(image, sky, near, count, light, step, codes):  # type: ignore[no-untyped-def]  # numba infers
+def _share(image, rim, count, light, step, codes):  # type: ignore[no-untyped-def]  # numba infers
     low, high = np.float32(0.45), np.float32(0.85)  # of the sky's grey level: none, and all of the pixel is sky
-    for i in range(sky.shape[0]):
-        for j in range(sky.shape[1]):
-            if near[i, j] <= sky[i, j]:
-                continue
-            y, x = i // step, j // step
-            if count[y, x] > 0 and light[y, x] > 0:
-                level = np.float32(light[y, x]) * np.float32(255.0) / np.float32(count[y, x])
-                grey = np.float32(0.299) * np.float32(image[i, j, 0]) + np.float32(0.587) * np.float32(image[i, j, 1])
-                grey += np.float32(0.114) * np.float32(image[i, j, 2])
-                part = (grey / level - low) / (high - low)
-                codes[i, j] = np.uint8(np.float32(255.0) * min(max(part, np.float32(0.0)), np.float32(1.0)))
+    for k in rim:
+        i, j = k // codes.shape[1], k % codes.shape[1]
+        y, x = i // step, j // step
+        if count[y, x] > 0 and light[y, x] > 0:
+            level = np.float32(light[y, x]) * np.float32(255.0) / np.float32(count[y, x])
+            grey = np.float32(0.299) * np.float32(image[i, j, 0]) + np.float32(0.587) * np.float32(image[i, j, 1])
+            grey += np.float32(0.114) * np.float32(image[i, j, 2])
+            part = (grey / level - low) / (high - low)
+            codes[i, j] = np.uint8(np.float32(255.0) * min(max(part, np.float32(0.0)), np.float32(1.0)))
 
 
 def airlight_of(image: Image) -> Colour:
     """Estimate the linear radiance of a thick layer of air: that of the brightest tenth, nearly grey, never white."""
     height, width = image.shape[:2]
-    thin = np.ascontiguousarray(image[:: max(1, height // 180), :: max(1, width // 320)])
+    thin = cv2.resize(image, (min(width, 320), min(height, 192)), interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(thin, (min(width, 64), min(height, 64)), interpolation=cv2.INTER_AREA)
     linear = to_linear(small).reshape(-1, 3)
     level = luminance(linear)
@@ -266,47 +265,85 @@ def veil(
     *,
     gain: Colour = (1.0, 1.0, 1.0),
     grey: float = 0.0,
-    cover: NDArray[np.float32] = _NO_COVER,
+    cover: NDArray[np.uint16] = _NO_COVER,
     light: Linear = _NO_LIGHT,
+    water: Water = DRY,
 ) -> Image:
     """Return I = J t + A (1 - t), t = exp(-optical depth), in linear light, of image (H, W, 3) and depth (H, W).
 
     gain, grey: light left of each channel, and share of its colour lost, before the air
-    cover, light: share of each pixel (H, W) that particles before the air hide, and what they send: a small map
-        (h, w, 3) stretched over the picture
+    cover, light: share of each pixel (H, W) that particles before the air hide, 0 to 65535, and what they send: a
+        small map (h, w, 3) stretched over the picture
+    water: on the ground (see `synth.wet`)
     """
     out = np.empty(image.shape, np.uint8)
     colour = np.array([air.ratio, gain, air.airlight], np.float32)
     source, depth, geometry = np.ascontiguousarray(image), np.ascontiguousarray(depth), ray_geometry(camera)
     rim, tau = _rim(image, depth, geometry, air)
-    _veil(source, depth, geometry, air.law(), rim, tau, colour, np.float32(grey), cover, light, out)
+    air_parts = (geometry, air.law(), rim, tau, colour, np.float32(grey))
+    _veil(source, depth, air_parts, (cover, light), (water.ground, water.laid), out)
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _veil(image, depth, geometry, law, rim, rim_tau, colour, lost, cover, light, out):  # type: ignore[no-untyped-def]  # numba infers
+@njit(cache=True, nogil=True, error_model="numpy")
+def _veil(image, depth, air, particles, water, out):  # type: ignore[no-untyped-def]  # numba infers
+    """One pass, row by row: water on the ground, air before it, particles before all."""
+    geometry, law, rim, rim_tau, colour, lost = air
+    cover, light = particles
+    ground, laid = water
     rows, columns = depth.shape
-    covered = cover.shape[0] == rows and cover.shape[1] == columns
+    covered, wet = cover.size == depth.size and light.size > 3, laid.size > 4
+    red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
+    steps, tau, done = np.empty((3, columns), np.uint16), np.empty(columns, np.float32), 0
+    shade, shown, film = np.empty((3, columns), np.float32), -1, film_of(rows, columns, laid)
+    for i in range(rows):
+        decode_row(image[i].reshape(-1), red, green, blue)
+        if wet:
+            water_row(i, ground, laid, film, red, green, blue)
+        done = _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau)
+        _air_row(tau, colour, lost, red, green, blue)
+        if covered:
+            if shown != i * light.shape[0] // rows:
+                shown = i * light.shape[0] // rows
+                for k in range(3):
+                    for j in range(columns):
+                        shade[k, j] = light[shown, j * light.shape[1] // columns, k]
+            _cover_row(cover[i], shade, tau, red, green, blue)
+        encode_row(red, green, blue, steps, out[i].reshape(-1))
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _air_row(tau, colour, lost, red, green, blue):  # type: ignore[no-untyped-def]  # numba infers
+    """Lay air of optical depth tau (W,) before a row of each channel (W,); tau is used up."""
     k0, k1, k2 = colour[0]
     g0, g1, g2 = colour[1]
     a0, a1, a2 = colour[2]
-    red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
-    steps, tau, done = np.empty((3, columns), np.uint16), np.empty(columns, np.float32), 0
-    place = np.arange(columns) * light.shape[1] // columns
-    for i in range(rows):
-        done = _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau)
-        decode_row(image[i].reshape(-1), red, green, blue)
-        for j in range(columns):
+    if lost > 0:
+        for j in range(tau.size):
             r, g, b = red[j], green[j], blue[j]
-            level = lost * (np.float32(0.2126) * r + np.float32(0.7152) * g + np.float32(0.0722) * b)
-            red[j] = a0 + ((r - lost * r + level) * g0 - a0) * decay(k0 * tau[j])
-            green[j] = a1 + ((g - lost * g + level) * g1 - a1) * decay(k1 * tau[j])
-            blue[j] = a2 + ((b - lost * b + level) * g2 - a2) * decay(k2 * tau[j])
-        if covered:
-            row = light[i * light.shape[0] // rows]
-            for j in range(columns):
-                part, x = cover[i, j], place[j]
-                red[j] += part * (row[x, 0] - red[j])
-                green[j] += part * (row[x, 1] - green[j])
-                blue[j] += part * (row[x, 2] - blue[j])
-        encode_row(red, green, blue, steps, out[i].reshape(-1))
+            level = np.float32(0.2126) * r + np.float32(0.7152) * g + np.float32(0.0722) * b
+            red[j], green[j], blue[j] = r + lost * (level - r), g + lost * (level - g), b + lost * (level - b)
+    if k0 != k1 or k2 != k1:
+        for j in range(tau.size):
+            red[j] = a0 + (red[j] * g0 - a0) * decay(k0 * tau[j])
+            green[j] = a1 + (green[j] * g1 - a1) * decay(k1 * tau[j])
+            blue[j] = a2 + (blue[j] * g2 - a2) * decay(k2 * tau[j])
+    else:
+        for j in range(tau.size):
+            through = decay(k1 * tau[j])
+            red[j] = a0 + (red[j] * g0 - a0) * through
+            green[j] = a1 + (green[j] * g1 - a1) * through
+            blue[j] = a2 + (blue[j] * g2 - a2) * through
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _cover_row(cover, shade, part, red, green, blue):  # type: ignore[no-untyped-def]  # numba infers
+    """Mix each channel (W,) with what particles send, shade (3, W), by the share that they cover; part: to work in."""
+    for j in range(part.size):
+        part[j] = np.float32(cover[j]) * np.float32(1.0 / 65535.0)
+    for j in range(part.size):
+        red[j] += part[j] * (shade[0, j] - red[j])
+    for j in range(part.size):
+        green[j] += part[j] * (shade[1, j] - green[j])
+    for j in range(part.size):
+        blue[j] += part[j] * (shade[2, j] - blue[j])

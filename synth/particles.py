@@ -104,9 +104,9 @@ def _project(position, velocity, size, projection, half, found):  # type: ignore
         found[n, 5], found[n, 6] = min(sharp * sharp / (drawn * (drawn + length)), one), z
 
 
-def cover(depth: Depth, found: Array) -> Array:
-    """Return (H, W) share of each pixel's exposure that streaks (M, 7) hide, one behind the other."""
-    hidden = np.zeros(depth.shape, np.float32)
+def cover(depth: Depth, found: Array) -> NDArray[np.uint16]:
+    """Return (H, W) share of each pixel's exposure that streaks (M, 7) hide, one behind the other, 0 to 65535."""
+    hidden = np.zeros(depth.shape, np.uint16)
     _cover(np.ascontiguousarray(depth), found, _by_row(found, depth.shape[0]), hidden)
     return hidden
 
@@ -140,7 +140,9 @@ def _cover(depth, found, order, hidden):  # type: ignore[no-untyped-def]  # numb
     half = np.float32(0.5)
     for n in order:
         x0, y0, x1, y1, width, share, z = found[n]
-        reach = max(half * width, half) + half
+        # what is out of focus has no hard edge
+        soft = max(np.float32(0.4) * width, np.float32(1.0))
+        reach = half * (max(width, np.float32(1.0)) + soft)
         if max(x0, x1) + reach < 0 or max(y0, y1) + reach < 0:
             continue
         if min(x0, x1) - reach > columns or min(y0, y1) - reach > rows:
@@ -148,13 +150,13 @@ def _cover(depth, found, order, hidden):  # type: ignore[no-untyped-def]  # numb
         if width <= 1 and abs(y1 - y0) >= max(abs(x1 - x0), np.float32(0.5)):
             _thin(depth, x0, y0, x1, y1, share, z, hidden)
         else:
-            _capsule(depth, x0, y0, x1, y1, reach, share, z, hidden)
+            _capsule(depth, x0, y0, x1, y1, reach, soft, share, z, hidden)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _thin(depth, x0, y0, x1, y1, share, z, hidden):  # type: ignore[no-untyped-def]  # numba infers
     """Draw a steep streak of at most a pixel's width: two pixels a row, by how near their centres are."""
-    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    zero, half, one, full = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(65535.0)
     rows, columns = depth.shape
     slope = (x1 - x0) / (y1 - y0)
     top, bottom = min(y0, y1), max(y0, y1)
@@ -165,20 +167,20 @@ def _thin(depth, x0, y0, x1, y1, share, z, hidden):  # type: ignore[no-untyped-d
         left = int(np.floor(x))
         right_part = (x - np.float32(left)) * part
         if left >= 0 and left < columns and depth[i, left] >= z:
-            hidden[i, left] += (part - right_part) * (one - hidden[i, left])
+            hidden[i, left] += np.uint16((part - right_part) * (full - np.float32(hidden[i, left])))
         if left >= -1 and left + 1 < columns and depth[i, left + 1] >= z:
-            hidden[i, left + 1] += right_part * (one - hidden[i, left + 1])
+            hidden[i, left + 1] += np.uint16(right_part * (full - np.float32(hidden[i, left + 1])))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _capsule(depth, x0, y0, x1, y1, reach, share, z, hidden):  # type: ignore[no-untyped-def]  # numba infers
-    """Draw a streak as a capsule with an edge one pixel soft; only the pixels of its bounds are touched."""
-    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+def _capsule(depth, x0, y0, x1, y1, reach, soft, share, z, hidden):  # type: ignore[no-untyped-def]  # numba infers
+    """Draw a streak as a capsule with an edge `soft` pixels wide; only the pixels of its bounds are touched."""
+    zero, half, one, full = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(65535.0)
     rows, columns = depth.shape
     low, high = min(x0, x1) - reach, max(x0, x1) + reach
     dx, dy = x1 - x0, y1 - y0
     length2 = max(dx * dx + dy * dy, np.float32(1e-6))
-    inverse = one / length2
+    inverse, sharpness = one / length2, one / soft
     steep = abs(dy) > np.float32(0.1)
     slope = dx / dy if steep else zero
     span = reach * np.sqrt(length2) / max(abs(dy), np.float32(1e-3))
@@ -193,13 +195,14 @@ def _capsule(depth, x0, y0, x1, y1, reach, share, z, hidden):  # type: ignore[no
             ex, ey = x - along * dx, y - along * dy
             off = ex * ex + ey * ey
             if off < reach * reach and depth[i, j] >= z:
-                hidden[i, j] += share * min(reach - np.sqrt(off), one) * (one - hidden[i, j])
+                part = share * min((reach - np.sqrt(off)) * sharpness, one)
+                hidden[i, j] += np.uint16(part * (full - np.float32(hidden[i, j])))
 
 
 def surroundings(image: Image, *, airlight: Colour, sky_share: float) -> Linear:
     """Return a small map (h, w, 3) of the light that a particle gathers: a wide part of the scene and of the sky."""
     height, width = image.shape[:2]
-    thin = np.ascontiguousarray(image[:: max(1, height // 128), :: max(1, width // 192)])
+    thin = cv2.resize(image, (min(width, 192), min(height, 128)), interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(thin, (max(1, min(width, 24)), max(1, min(height, 16))), interpolation=cv2.INTER_AREA)
     wide = cv2.GaussianBlur(to_linear(small), (0, 0), 4.0, borderType=cv2.BORDER_REPLICATE)
     sky = np.float32(sky_share) * np.array(airlight, np.float32)

@@ -12,6 +12,8 @@ from scenes.sample import Depth, Image
 
 Linear = NDArray[np.float32]  # (..., 3) linear radiance, 1 = white of the picture
 
+FAST = {"contract", "arcp", "nsz", "reassoc", "afn"}  # for kernels: fast arithmetic that still knows infinity
+
 _CODES = np.arange(256) / 255.0
 _TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 # Inverse by table: 14-bit steps in sqrt(linear), so that every 8-bit code is met exactly and dark tones are fine.

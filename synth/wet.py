@@ -10,6 +10,7 @@ where f is the row in which the ground has depth d: the image of an upright thin
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,10 +19,9 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
-from synth.atmosphere import FAST
 from synth.noise import lookup_noise
-from synth.radiometry import Linear, decode_row, encode_row, to_linear
-from synth.weather.surfaces import FLATNESS_M, Map, ground_map, ground_share, plane_of, stretch, stretch_row
+from synth.radiometry import FAST, Linear, decode_row, encode_row, to_linear
+from synth.weather.surfaces import Codes, Map, ground_map, ground_share, plane_of, shrunk, stretch, stretch_row
 
 WET_ALBEDO = 0.55
 PUDDLE_ALBEDO = 0.4
@@ -31,28 +31,49 @@ FILM_MM = 0.2  # a film of so much leaves 1/e of the texture dry
 TEXTURE_MM = 1.5  # water that stands higher covers the texture of asphalt (EN 13036-1: 0.5 to 1.5 mm) and closes
 UNEVENNESS_MM = 2.2  # a road in good repair is even to a few mm over 4 m (EN 13036-7)
 
-__all__ = ["FLATNESS_M", "ground_cover", "mirror_image", "puddles", "wet_ground", "wetness_of_film"]
-
 
 def wetness_of_film(film_mm: float) -> float:
     """Return how much of the texture is under a film of water of a mean thickness, 0 to 1."""
     return 1.0 - math.exp(-film_mm / FILM_MM)
 
 
-def wet_ground(
+@dataclass(frozen=True, eq=False)
+class Water:
+    """Water on the ground of a picture.
+
+    ground: (H, W) how much of each pixel is ground, 0 to 255
+    laid:   (4, h, w) coarse maps: the light that wet ground mirrors, and the share of a pixel's own that it keeps
+    """
+
+    ground: Codes
+    laid: Map
+
+
+DRY = Water(np.zeros((1, 1), np.uint8), np.zeros((4, 1, 1), np.float32))
+
+
+def water_on(
     sample: Sample, depth: Depth, camera: Camera, *, film_mm: float, seed: int, ruffled: bool = False
-) -> Image:
-    """Return the picture (H, W, 3) with the ground under a film of water of a mean thickness, and puddles by a seed.
+) -> Water:
+    """Return a film of water of a mean thickness on the ground, and puddles by a seed.
 
     ruffled: drops fall into the puddles, which then mirror less sharply
     """
+    if film_mm <= 0:
+        return DRY
+    step = 1 if min(depth.shape) < 32 else (4 if ruffled else 2)
+    laid = _reflection(np.ascontiguousarray(sample.image), depth, camera, film_mm=film_mm, seed=seed, step=step)
+    return Water(ground_map(sample, depth, camera), laid)
+
+
+def wet_ground(sample: Sample, depth: Depth, camera: Camera, *, film_mm: float, seed: int) -> Image:
+    """Return the picture (H, W, 3) with the ground under a film of water of a mean thickness, and puddles by a seed."""
     image = np.ascontiguousarray(sample.image)
     if film_mm <= 0:
         return image
-    step = 1 if min(depth.shape) < 32 else (4 if ruffled else 2)
-    laid = _reflection(image, depth, camera, film_mm=film_mm, seed=seed, step=step)
+    water = water_on(sample, depth, camera, film_mm=film_mm, seed=seed)
     out = np.empty(image.shape, np.uint8)
-    _wet(image, ground_map(sample, depth, camera), laid, out)
+    _wet(image, water.ground, water.laid, out)
     return out
 
 
@@ -62,7 +83,7 @@ def _reflection(
     """Return (4, h, w): the light that wet ground mirrors, and the share of a pixel's own that it keeps."""
     height, width = depth.shape
     size = (max(1, width // step), max(1, height // step))
-    small = to_linear(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).reshape(size[1], size[0], 3)
+    small = to_linear(shrunk(image, step))
     coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
     mirror = mirror_image(small, coarse, camera)
     least = max(1, 4 // step)
@@ -181,27 +202,49 @@ def _reflect(mirror, drawn, closed, plane, film, laid):  # type: ignore[no-untyp
             laid[3, i, j] = albedo * (one - rough - smooth)
 
 
+@njit(cache=True, nogil=True)
+def film_of(rows, columns, laid):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: how the coarse maps `laid` (4, h, w) lie on a picture, and room for `water_row` to work in."""
+    room = np.empty((6, columns), np.float32)
+    return stretch(columns, laid.shape[2]), stretch(rows, laid.shape[1]), np.empty(laid.shape[2], np.float32), room
+
+
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _wet(image, share, laid, out):  # type: ignore[no-untyped-def]  # numba infers
+def water_row(i, ground, laid, film, red, green, blue):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: lay water on row i of each channel (W,), linear light, in place."""
+    across, along, line, room = film
+    some = np.uint8(0)
+    for j in range(red.size):
+        some |= ground[i, j]
+    if some == 0:
+        return
+    left, right, near = across
+    upper, lower, down = along
+    here, part, keep = room[:4], room[4], room[5]
+    stretch_row(laid, upper[i], lower[i], down[i], left, right, near, line, here)
+    for j in range(red.size):
+        part[j] = np.float32(ground[i, j]) * np.float32(1.0 / 255.0)
+    for j in range(red.size):
+        keep[j] = np.float32(1.0) - part[j] * (np.float32(1.0) - here[3, j])
+    for j in range(red.size):
+        red[j] = red[j] * keep[j] + part[j] * here[0, j]
+    for j in range(red.size):
+        green[j] = green[j] * keep[j] + part[j] * here[1, j]
+    for j in range(red.size):
+        blue[j] = blue[j] * keep[j] + part[j] * here[2, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _wet(image, ground, laid, out):  # type: ignore[no-untyped-def]  # numba infers
     """Lay (4, h, w), stretched over the picture, on the ground."""
-    rows, columns = share.shape
-    h, w = laid.shape[1:]
+    rows, columns = ground.shape
     red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
-    steps, line, here = np.empty((3, columns), np.uint16), np.empty(w, np.float32), np.empty((4, columns), np.float32)
-    one = np.float32(1.0)
-    left, right, near = stretch(columns, w)
-    upper, lower, down = stretch(rows, h)
+    steps, film = np.empty((3, columns), np.uint16), film_of(rows, columns, laid)
     for i in range(rows):
-        row, made = image[i].reshape(-1), out[i].reshape(-1)
-        if share[i].max() <= 0:
-            made[:] = row
+        row = image[i].reshape(-1)
+        if ground[i].max() == 0:
+            out[i].reshape(-1)[:] = row
             continue
         decode_row(row, red, green, blue)
-        stretch_row(laid, upper[i], lower[i], down[i], left, right, near, line, here)
-        for j in range(columns):
-            part = share[i, j]
-            keep = one - part * (one - here[3, j])
-            red[j] = red[j] * keep + part * here[0, j]
-            green[j] = green[j] * keep + part * here[1, j]
-            blue[j] = blue[j] * keep + part * here[2, j]
-        encode_row(red, green, blue, steps, made)
+        water_row(i, ground, laid, film, red, green, blue)
+        encode_row(red, green, blue, steps, out[i].reshape(-1))

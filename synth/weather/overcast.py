@@ -18,13 +18,13 @@ from numba import njit
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
-from synth.atmosphere import FAST, airlight_of, decay, depth_and_camera, sky_codes
+from synth.atmosphere import airlight_of, decay, depth_and_camera, sky_codes
 from synth.noise import lookup_noise
-from synth.radiometry import decode_row, encode_row
+from synth.radiometry import FAST, decode_row, encode_row
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.weather.surfaces import Map, ground_share, plane_of, stretch, stretch_row
+from synth.weather.surfaces import Map, ground_share, plane_of, shrunk, stretch, stretch_row
 
 SUN_LUX, DIFFUSE_LUX = 100_000.0, 8_000.0  # with a clear sun, and where clouds let none of it through
 ADAPTATION = 0.82  # share of a change of light, in stops, that the camera's exposure takes up
@@ -102,7 +102,7 @@ def exposure(illuminance_lux: float) -> float:
 
 def _shade(image: Image, depth: Depth, camera: Camera, size: tuple[int, int], lost: float) -> Map:
     """Return (3, h, w) a, b, c: the light of a pixel is changed by exp(a - b x logarithm - c) of its luminance."""
-    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(shrunk(image, _STEP if size[0] < image.shape[1] else 1), cv2.COLOR_RGB2GRAY)
     level = _LOG[grey.reshape(size[1], size[0])]
     coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(level.shape)
     ground = np.empty(level.shape, np.float32)

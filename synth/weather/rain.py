@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,10 @@ from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, veil
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.wet import wet_ground
+from synth.wet import water_on
 
 SMALLEST_MM = 0.7  # smaller drops make no streak that a camera resolves
-FARTHEST_M = 4.5  # drops beyond leave less than a hundredth of a grey level each: they are the veil
+FARTHEST_M = 3.6  # drops beyond change a pixel by less than about a grey level each: they are the veil
 THROUGHPUT = 0.94
 ZENITH = 1.4  # an overcast sky is brighter overhead than at the horizon (CIE overcast: 3 to 1)
 
@@ -80,14 +80,15 @@ class Rain:
     def apply(self, sample: Sample, params: RainParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
         film = film_mm(params.rate_mm_per_h) if self.wet_ground else 0.0
-        wet = wet_ground(sample, depth, camera, film_mm=film, seed=params.seed, ruffled=True)
+        water = water_on(sample, depth, camera, film_mm=film, seed=params.seed, ruffled=True)
         lost = 0.5 * sun_lost(params.rate_mm_per_h)
         hidden = particles.cover(depth, streaks(params, camera))
         light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.7)
         shade = light * np.float32(THROUGHPUT * ZENITH)
         air = Air(extinction_per_m(params.rate_mm_per_h), params.airlight, layer_m=params.cloud_base_m)
         dim: Colour = (1.0 - lost, 1.0 - lost, 1.0 - lost)
-        return replace(sample, image=veil(wet, depth, camera, air, gain=dim, grey=lost, cover=hidden, light=shade))
+        options: dict[str, Any] = {"gain": dim, "grey": lost, "cover": hidden, "light": shade, "water": water}
+        return replace(sample, image=veil(sample.image, depth, camera, air, **options))
 
 
 def streaks(params: RainParams, camera: Camera) -> particles.Array:

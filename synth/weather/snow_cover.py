@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
-from synth.atmosphere import FAST, airlight_of, depth_and_camera, ray_geometry
+from synth.atmosphere import airlight_of, depth_and_camera, ray_geometry
 from synth.noise import lookup_noise
-from synth.radiometry import decode_row, encode_row, luminance, to_linear
+from synth.radiometry import FAST, decode_row, encode_row, luminance, to_linear
 from synth.random import Rng
 from synth.regions import class_names
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.weather.surfaces import Map, ground_map, ground_share, plane_of, stretch, stretch_row
+from synth.weather.surfaces import Codes, Map, ground_map, ground_share, plane_of, stretch, stretch_row
 
 HIDES_CM = 0.7
 ALBEDO_OVER_AIR = 1.05  # snow in the open sends a little more than the sky at the horizon
@@ -109,27 +109,25 @@ def snow_radiance(image: Image) -> float:
     return min(ALBEDO_OVER_AIR * airlight_of(image)[1], ALBEDO_OVER_ROAD * road + 0.05, 0.8)
 
 
-def kinds_of(sample: Sample) -> NDArray[np.uint8]:
+def kinds_of(sample: Sample) -> Codes:
     """Return (H, W) PLAIN, BARE, LEAVES or ROAD: by class where names are known, else leaves by their green."""
     notes, names = sample.annotations, class_names(sample)
     if notes.segmentation is not None and names:
         table = np.full(256, PLAIN, np.uint8)
         for index, name in enumerate(names[:255]):
             table[index] = BARE if name in WARM else LEAVES if name in GREEN else ROAD if name in DRIVEN else PLAIN
-        found: NDArray[np.uint8] = cv2.LUT(notes.segmentation.astype(np.uint8), table)
+        found: Codes = cv2.LUT(notes.segmentation.astype(np.uint8), table)
         return found.reshape(notes.segmentation.shape)
     red, green, blue = cv2.split(cv2.blur(sample.image, (5, 5)))
     leaves = (green > cv2.max(red, blue)).astype(np.uint8).reshape(sample.image.shape[:2])
-    kinds: NDArray[np.uint8] = leaves * np.uint8(LEAVES)
+    kinds: Codes = leaves * np.uint8(LEAVES)
     if sample.instances is None and notes.masks is None:  # boxes have no outline for snow to lie on
         for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
             kinds[max(y1 - 1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2, 0)] = BARE
     return kinds
 
 
-def _lying(
-    image: Image, kinds: NDArray[np.uint8], depth: Depth, camera: Camera, params: SnowCoverParams, *, tracks: bool
-) -> Map:
+def _lying(image: Image, kinds: Codes, depth: Depth, camera: Camera, params: SnowCoverParams, *, tracks: bool) -> Map:
     """Return (2, h, w) at half the size: cover of the ground, and light that snow sends there over that in the open."""
     height, width = depth.shape
     step = 2 if min(height, width) >= 64 else 1
@@ -216,9 +214,7 @@ def _shade(image: Image, rise: NDArray[np.float64], size: tuple[int, int]) -> Ma
     return shade
 
 
-def upward_cover(
-    image: Image, depth: Depth, camera: Camera, kinds: NDArray[np.uint8], ground: Map, *, depth_cm: float
-) -> Map:
+def upward_cover(image: Image, depth: Depth, camera: Camera, kinds: Codes, ground: Codes, *, depth_cm: float) -> Map:
     """Return (H, W) how much snow hides of what stands on the ground, 0 to 1: surfaces that look up, and upper edges.
 
     Leaves and twigs are sprinkled where they are brighter than around them: they look up there.
@@ -242,7 +238,7 @@ def _upward(depth, geometry, kinds, ground, grey, around, lies, cap, cover):  # 
         for j in range(columns):
             z, kind = depth[i, j], kinds[i, j]
             cover[i, j] = zero
-            if kind == BARE or ground[i, j] >= one or not z < np.float32(1e4):
+            if kind == BARE or ground[i, j] == 255 or not z < np.float32(1e4):
                 continue
             x = a * np.float32(j) + b
             flat = ground_share(z, up_x * x + up_y * y + up_z, height)  # what lies on the plane but is no ground
@@ -283,18 +279,21 @@ def _lay(image, ground, standing, lying, radiance, out):  # type: ignore[no-unty
     steps, line = np.empty((3, columns), np.uint16), np.empty(lying.shape[2], np.float32)
     here, one = np.empty((2, columns), np.float32), np.float32(1.0)
     part, keep, snow = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
+    flat = np.empty(columns, np.float32)
     left, right, near = stretch(columns, lying.shape[2])
     upper, lower, down = stretch(rows, lying.shape[1])
     for i in range(rows):
         decode_row(image[i].reshape(-1), red, green, blue)
         stretch_row(lying, upper[i], lower[i], down[i], left, right, near, line, here)
         for j in range(columns):
+            flat[j] = np.float32(ground[i, j]) * np.float32(1.0 / 255.0)
+        for j in range(columns):
             # what is as bright as snow already is sky between leaves, or white
             room = np.float32(4.0) - np.float32(4.0) * green[j] / (radiance * here[1, j])
             upper_part = standing[i, j] * min(max(room, np.float32(0.0)), one)
-            part[j] = upper_part + ground[i, j] * (here[0, j] - upper_part)
+            part[j] = upper_part + flat[j] * (here[0, j] - upper_part)
         for j in range(columns):
-            keep[j] = one - ground[i, j] * np.float32(1.0 - SLUSH) * min(np.float32(3.0) * part[j], one)
+            keep[j] = one - flat[j] * np.float32(1.0 - SLUSH) * min(np.float32(3.0) * part[j], one)
             keep[j] *= one - part[j]
         for j in range(columns):
             snow[j] = part[j] * radiance * here[1, j]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
-from synth.atmosphere import FAST
 from synth.ground import ground_frame
+from synth.radiometry import FAST
 
 FLATNESS_M = 0.2  # what lies within so many metres of the plane is ground: road, kerb, pavement
 _REDUCED = 4
@@ -18,6 +18,7 @@ _MARKING_M = 0.7  # wider things on the road are no lane marking
 _NO_MAP = np.zeros((1, 1), np.int32)
 
 Map = NDArray[np.float32]
+Codes = NDArray[np.uint8]
 
 
 def plane_of(camera: Camera, shape: tuple[int, ...]) -> Map:
@@ -38,21 +39,33 @@ def ground_share(z, rise, height):  # type: ignore[no-untyped-def]  # numba infe
     return share if z < np.float32(1e4) and rise < 0 else np.float32(0.0)
 
 
-def ground_map(sample: Sample, depth: Depth, camera: Camera) -> Map:
-    """Return (H, W) how much of each pixel is ground, 0 to 1, and no labelled object.
+def shrunk(image: Image, step: int) -> Image:
+    """Return a picture at 1 / step of its size, step a power of two: by halves, which is three times as fast."""
+    height, width = image.shape[:2]
+    done, small = 1, image
+    while done < step:
+        done *= 2
+        size = (max(1, width // done), max(1, height // done))
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
+    return small
+
+
+def ground_map(sample: Sample, depth: Depth, camera: Camera) -> Codes:
+    """Return (H, W) how much of each pixel is ground, 0 to 255, and no labelled object.
 
     Where neither objects nor classes are known, what does not look like the road before the camera is left out.
     """
-    share = np.empty(depth.shape, np.float32)
+    share = np.empty(depth.shape, np.uint8)
     objects = _NO_MAP if sample.instances is None else np.ascontiguousarray(sample.instances)
     _ground(np.ascontiguousarray(depth), objects, plane_of(camera, depth.shape), share)
     notes = sample.annotations
     if sample.instances is None and notes.masks is not None and len(notes.masks):
-        share[notes.masks.any(axis=0)] = 0.0
+        share[notes.masks.any(axis=0)] = 0
     elif sample.instances is None and notes.segmentation is None:
         for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
-            share[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = 0.0
-        share *= _road_like(sample.image, share, camera)
+            share[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = 0
+        like = _road_like(sample.image, share, camera)
+        share = share if like is None else cv2.multiply(share, like, scale=1.0 / 255.0).reshape(share.shape)
     return share
 
 
@@ -64,29 +77,29 @@ def _ground(depth, objects, plane, share):  # type: ignore[no-untyped-def]  # nu
     for i in range(rows):
         for j in range(columns):
             rise = a * np.float32(j) + b * np.float32(i) + c
-            share[i, j] = ground_share(depth[i, j], rise, height)
+            share[i, j] = np.uint8(np.float32(255.0) * ground_share(depth[i, j], rise, height) + np.float32(0.5))
         if known:
             for j in range(columns):
-                share[i, j] = np.float32(0.0) if objects[i, j] > 0 else share[i, j]
+                share[i, j] = np.uint8(0) if objects[i, j] > 0 else share[i, j]
 
 
-def _road_like(image: Image, share: Map, camera: Camera) -> Map:
-    """Return (H, W) 0 to 1: 0 on parts of the ground that differ in colour, light or detail from the road before it.
+def _road_like(image: Image, share: Codes, camera: Camera) -> Codes | None:
+    """Return (H, W) 0 to 255: 0 on parts of the ground that differ in colour, light or detail from the road before it.
 
     What is less than 0.7 m wide is a lane marking, and stays; so do shadows, which are darker.
-    Found on a quarter of the size.
+    Found on a quarter of the size; None where the picture is too small or shows no road before the camera.
     """
     height, width = share.shape
     if min(height, width) < 8 * _REDUCED:
-        return np.ones_like(share)
+        return None
     size = (width // _REDUCED, height // _REDUCED)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = shrunk(image, _REDUCED)
     flat = cv2.resize(share, size, interpolation=cv2.INTER_NEAREST) > 0
     near = np.zeros(flat.shape, np.bool_)
     near[int(0.65 * size[1]) : int(0.95 * size[1]), int(0.3 * size[0]) : int(0.7 * size[0])] = True
     near &= flat
     if np.count_nonzero(near) < 20:
-        return np.ones_like(share)
+        return None
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     centre = np.median(lab[near], axis=0)
     colour = np.abs(lab[..., 1].astype(np.int16) - centre[1]) + np.abs(lab[..., 2].astype(np.int16) - centre[2])
@@ -97,7 +110,7 @@ def _road_like(image: Image, share: Map, camera: Camera) -> Map:
     _drop_narrow(unlike, plane_of(camera, flat.shape), np.float32(_MARKING_M * camera.K[0, 0] / _REDUCED))
     kept = np.uint8(255) - np.uint8(255) * cv2.dilate(unlike, np.ones((3, 3), np.uint8)).reshape(unlike.shape)
     soft = cv2.blur(kept, (3, 3))
-    like: Map = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / np.float32(255.0)
+    like: Codes = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
     return like
 
 
