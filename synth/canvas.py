@@ -61,16 +61,23 @@ class Canvas:
         canvas.start = {row: int(np.count_nonzero(mask)) for row, mask in enumerate(masks)}
         return canvas
 
-    def take(self, region: Region) -> None:
-        """Remove an object; its place is filled from the background around it."""
-        margin = max(6, min(region.width, region.height) // 3)
-        window = grown(region.window, margin, (self.sample.height, self.sample.width))
+    def take(self, region: Region, *, covered: tuple[Window, Mask] | None = None) -> None:
+        """Remove an object; its place is filled from the background around it.
+
+        covered: a window and the pixels in it that will be painted over wholly, which need no filling
+        """
+        size = (self.sample.height, self.sample.width)
+        x1, y1, x2, y2 = region.window
+        aside, up = max(16, region.width), max(12, region.height // 3)
+        window = grown((x1 - aside + up, y1, x2 + aside - up, y2), up, size)
         part = np.s_[window[1] : window[3], window[0] : window[2]]
         mask = self.masks[region.row][part].copy()
         others = self.masks[:, window[1] : window[3], window[0] : window[2]].any(axis=0) & ~mask
         fringe = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         hole = fringe & ~others
-        self.image[part] = fill_background(self.image[part], hole, avoid=others)
+        if covered is not None:
+            hole &= ~_placed(*covered, window)
+        self.image[part] = fill_background(self.image[part], hole, avoid=others | (fringe & ~hole), texture=True)
         self.masks[region.row] = False
         if self.segmentation is not None:
             self.segmentation[part][mask] = ignore_value(self.sample.annotations)
@@ -134,6 +141,22 @@ class Canvas:
         annotations = replace(old, **fields)
         result = replace(self.sample, image=self.image, annotations=annotations, depth=self.depth, instances=instances)
         return note_visible(result, fractions)
+
+
+def _placed(window: Window, mask: Mask, into: Window) -> Mask:
+    """Return a mask of one window in another, False where it says nothing."""
+    out = np.zeros((into[3] - into[1], into[2] - into[0]), np.bool_)
+    x1, y1, x2, y2 = (
+        max(window[0], into[0]),
+        max(window[1], into[1]),
+        min(window[2], into[2]),
+        min(window[3], into[3]),
+    )
+    if x2 > x1 and y2 > y1:
+        out[y1 - into[1] : y2 - into[1], x1 - into[0] : x2 - into[0]] = mask[
+            y1 - window[1] : y2 - window[1], x1 - window[0] : x2 - window[0]
+        ]
+    return out
 
 
 def grown(window: Window, margin: int, size: tuple[int, int]) -> Window:

@@ -7,24 +7,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.sample import Image
+from synth.patches import complete
 from synth.regions import Mask
 
 Values = NDArray[np.float32]
+_WIDE_PX = 4.0  # half width from which on a hole shows that it has no texture
 
 
 def fill_background(
-    image: Image, hole: Mask, inverse_depth: NDArray[np.float32] | None = None, *, avoid: Mask | None = None
+    image: Image,
+    hole: Mask,
+    inverse_depth: NDArray[np.float32] | None = None,
+    *,
+    avoid: Mask | None = None,
+    texture: bool = False,
 ) -> Image:
     """Return the picture (H, W, 3) with its hole (H, W) filled.
 
     inverse_depth: (H, W) 1/m; what is much nearer than the background beside a hole gives nothing to it
     avoid:         (H, W) pixels of objects, which must not be continued into a hole
+    texture:       wide holes get whole patches of the background instead of a smooth colour with grain
     """
     if not hole.any() or hole.all():
         return image
     source = ~hole if avoid is None else ~hole & ~avoid
     out = image.copy()
-    for y1, y2, x1, x2 in _windows(hole):
+    for y1, y2, x1, x2 in _windows(hole, wide=texture):
         part = np.s_[y1:y2, x1:x2]
         inside, from_here = hole[part], source[part]
         if inverse_depth is not None:
@@ -33,9 +41,45 @@ def fill_background(
             from_here = ~inside
         weight = from_here.astype(np.float32)
         smooth = _smooth(image[part], weight)
+        patches = _patched(image[part], inside, from_here, smooth) if texture else None
+        if patches is not None:
+            out[part][inside] = patches[inside]
+            continue
         fine = _grain(image[part], weight, inside, smooth)
         out[part][inside] = np.clip(smooth[inside] + fine + 0.5, 0, 255).astype(np.uint8)
     return out
+
+
+def _patched(image: Image, hole: Mask, source: Mask, smooth: Values) -> Image | None:
+    """Return a picture (h, w, 3) with patches in its hole that meet its edge in tone; None where none can be had."""
+    if cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 3).max() < _WIDE_PX:
+        return None
+    first = _across(image, hole, source, smooth)
+    copied = complete(image, hole, source, first)
+    if copied is None:
+        return None
+    return np.clip(copied + 0.5, 0, 255).astype(np.uint8)
+
+
+def _across(image: Image, hole: Mask, source: Mask, smooth: Values) -> Values:
+    """Return (h, w, 3) what is left and right of a hole carried across it, row by row; smooth where a row has neither.
+
+    Streets go on sideways: the horizon, a kerb and the foot of a front keep their rows, roughly.
+    """
+    steady = cv2.blur(smooth, (5, 3))
+    width = hole.shape[1]
+    columns = np.broadcast_to(np.arange(width), hole.shape)
+    left = np.maximum.accumulate(np.where(source, columns, -1), axis=1)
+    right = np.minimum.accumulate(np.where(source, columns, width)[:, ::-1], axis=1)[:, ::-1]
+    y, x = np.nonzero(hole)
+    a, b = left[y, x], right[y, x]
+    near_a, near_b = (np.where(ok, 1.0 / np.maximum(d, 1), 0.0) for ok, d in ((a >= 0, x - a), (b < width, b - x)))
+    share = (near_b**2 / np.maximum(near_a**2 + near_b**2, 1e-12)).astype(np.float32)[:, None]
+    colour = steady[y, np.maximum(a, 0)] * (1 - share) + steady[y, np.minimum(b, width - 1)] * share
+    first = smooth.copy()
+    told = near_a + near_b > 0
+    first[y[told], x[told]] = colour[told]
+    return first
 
 
 def _smooth(image: Image, weight: Values) -> Values:
@@ -105,18 +149,17 @@ def _smooth_field(values: NDArray[np.float32], weight: Values) -> NDArray[np.flo
     return cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _windows(hole: Mask) -> list[tuple[int, int, int, int]]:
-    """Return y1 y2 x1 x2 around each part of a hole with the surroundings it is filled from."""
+def _windows(hole: Mask, *, wide: bool) -> list[tuple[int, int, int, int]]:
+    """Return y1 y2 x1 x2 around each part of a hole with what it is filled from; wide: more at its sides."""
     height, width = hole.shape
     count, _, stats, _ = cv2.connectedComponentsWithStats(
         cv2.dilate(hole.astype(np.uint8), np.ones((9, 9), np.uint8)), connectivity=8
     )
     windows = []
     for x, y, w, h, _ in stats[1:count].tolist():
-        margin = max(8, min(w, h) // 2)
-        windows.append(
-            (max(0, y - margin), min(height, y + h + margin), max(0, x - margin), min(width, x + w + margin))
-        )
+        up = max(12, h // 3) if wide else max(8, min(w, h) // 2)
+        aside = max(16, w) if wide else up
+        windows.append((max(0, y - up), min(height, y + h + up), max(0, x - aside), min(width, x + w + aside)))
     if len(windows) > 40 or sum((b - a) * (d - c) for a, b, c, d in windows) > 1.5 * hole.size:
         return [(0, height, 0, width)]
     return windows

@@ -195,9 +195,9 @@ def _lay_deformed(canvas: Canvas, region: Region, deformation: Deformation, near
     )
     if shade is not None:
         paint *= cv2.GaussianBlur(shade, (3, 3), 0.7)[..., None]
-    canvas.take(region)
     inside = grown(outer, 0, size)
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
+        canvas.take(region)
         canvas.totals[region.row] = float(np.count_nonzero(soft >= 0.5))
         return
     cut = np.s_[inside[1] - outer[1] : inside[3] - outer[1], inside[0] - outer[0] : inside[2] - outer[0]]
@@ -205,6 +205,7 @@ def _lay_deformed(canvas: Canvas, region: Region, deformation: Deformation, near
     for row, value in nearness.items():
         if row != region.row and value > nearness[region.row]:
             alpha[canvas.masks[row][inside[1] : inside[3], inside[0] : inside[2]]] = 0.0
+    canvas.take(region, covered=(inside, alpha > 0.999))
     columns = np.clip(np.floor(x[cut]), 0, sample.width - 1).astype(np.intp)
     rows = np.clip(np.floor(y[cut]), 0, sample.height - 1).astype(np.intp)
     segmentation = sample.annotations.segmentation
