@@ -147,12 +147,12 @@ def portal_sources(image: Image, depth: Depth, camera: Camera, portal: NDArray[n
 
 
 @njit(cache=True, inline="always")
-def _open(right, rise, ahead, camera_m, z, portal, soft):  # type: ignore[no-untyped-def]  # numba infers
+def _open(right, rise, ahead, camera_m, z, portal_m, centre, half, high, soft):  # type: ignore[no-untyped-def]  # numba infers
     """Return how much of a pixel shows daylight beyond the portal: depth z on a ray of slopes right, rise, ahead."""
-    to_plane = portal[0] / max(ahead, np.float32(1e-3))
-    x = (to_plane * right - portal[1]) / portal[2]
-    arch = portal[3] * (np.float32(1.0) - np.float32(0.22) * x * x)
-    room = min((np.float32(1.0) - abs(x)) * portal[2], arch - camera_m - to_plane * rise)
+    to_plane = portal_m / max(ahead, np.float32(1e-3))
+    x = to_plane * right - centre
+    arch = high * (np.float32(1.0) - np.float32(0.22) / (half * half) * x * x)
+    room = min(half - abs(x), arch - camera_m - to_plane * rise)
     share = min(max(np.float32(0.5) + room / (soft * to_plane), np.float32(0.0)), np.float32(1.0))
     beyond = min(max(z / to_plane * np.float32(8.0) - np.float32(7.5), np.float32(0.0)), np.float32(1.0))
     return share * beyond
@@ -168,7 +168,8 @@ def _through(depth, rays, axes, portal, out):  # type: ignore[no-untyped-def]  #
             ahead = axes[1, 0] * x + axes[1, 1] * y + axes[1, 2]
             rise = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2]
             z = min(depth[i, j], np.float32(1e6))
-            out[i, j] = _open(right, rise, ahead, axes[2, 3], z, portal, np.float32(2.0) * rays[0])
+            soft = np.float32(2.0) * rays[0]
+            out[i, j] = _open(right, rise, ahead, axes[2, 3], z, portal[0], portal[1], portal[2], portal[3], soft)
 
 
 @njit(cache=True, nogil=True)
@@ -198,38 +199,34 @@ def _mix_row(codes, own, added, veil):  # type: ignore[no-untyped-def]  # numba 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _inside_row(i, depth, share, rays, axes, portal, light, own, added):  # type: ignore[no-untyped-def]  # numba infers
     """Fill own, added (3 W,): by what the light of each pixel of row i is multiplied, and what the ceiling adds."""
-    one, none = np.float32(1.0), np.float32(0.0)
-    gain, dark = light[0], light[1]
-    camera_m, per_spacing, lit_lamp = axes[2, 3], one / portal[4], np.float32(LAMP_LEVEL) * (dark + np.float32(0.1))
-    size2 = portal[2] * portal[3] * np.float32(2.0 / np.pi)  # radius of a disc as large as the portal, squared
-    y = rays[2] * np.float32(i) + rays[3]
+    one, none, gain, dark = np.float32(1.0), np.float32(0.0), light[0], light[1]
+    step, first, y = rays[0], rays[1], rays[2] * np.float32(i) + rays[3]
+    right_x, ahead_x, rise_x, camera_m = axes[0, 0], axes[1, 0], axes[2, 0], axes[2, 3]
+    right_y, ahead_y = axes[0, 1] * y + axes[0, 2], axes[1, 1] * y + axes[1, 2]
+    rise_y = axes[2, 1] * y + axes[2, 2]
+    portal_m, centre, half, high = portal[0], portal[1], portal[2], portal[3]
+    per_spacing, lit_lamp = one / portal[4], np.float32(LAMP_LEVEL) * (dark + np.float32(0.1))
+    size2 = half * high * np.float32(2.0 / np.pi)  # radius of a disc as large as the portal, squared
+    concrete = np.float32(CONCRETE)
     for j in range(len(depth)):
-        x = rays[0] * np.float32(j) + rays[1]
-        right = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2]
-        ahead = max(axes[1, 0] * x + axes[1, 1] * y + axes[1, 2], np.float32(1e-3))
-        rise = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2]
-        z, sky = min(depth[j], np.float32(1e6)), share[j]
-        day = _open(right, rise, ahead, camera_m, z, portal, np.float32(2.0) * rays[0])
+        x = step * np.float32(j) + first
+        right, ahead, rise = right_x * x + right_y, max(ahead_x * x + ahead_y, np.float32(1e-3)), rise_x * x + rise_y
+        z = min(depth[j], np.float32(1e6))
+        shut = one - _open(right, rise, ahead, camera_m, z, portal_m, centre, half, high, np.float32(2.0) * step)
         # What stands further out than wall and ceiling has the light that they would have there.
-        side = portal[2] + (portal[1] if right > 0 else -portal[1])
-        to_wall = side / max(abs(right), np.float32(1e-4))
-        to_roof = (portal[3] - camera_m) / max(rise, np.float32(1e-4))
-        back = max(portal[0] - min(z, min(to_wall, to_roof)) * ahead, none)
+        to_wall = (half + (centre if right > 0 else -centre)) / max(abs(right), np.float32(1e-4))
+        to_roof = (high - camera_m) / max(rise, np.float32(1e-4))
+        back = max(portal_m - min(z, min(to_wall, to_roof)) * ahead, none)
         spill = np.float32(0.5) - np.float32(0.5) * back / np.sqrt(back * back + size2)
-        inside = (one - day) * (dark + np.float32(0.4) * spill * spill)
+        inside = shut * (dark + np.float32(0.4) * spill * spill)
         # Sky becomes ceiling, with two rows of lamps.
-        roof = sky * (one - day)
-        across = abs(abs(to_roof * right - portal[1]) - np.float32(2.2))
+        roof = share[j] * shut
+        across = abs(abs(to_roof * right - centre) - np.float32(2.2))
         along = to_roof * ahead * per_spacing
-        is_lamp = (
-            (to_roof < to_wall)
-            & (to_roof * ahead < portal[0])
-            & (across < np.float32(0.16))
-            & (along - np.floor(along) < np.float32(0.2))
-        )
-        lamp = lit_lamp if is_lamp else none
-        factor = gain * (day + inside * (one - roof))
-        ceiling = gain * roof * (np.float32(CONCRETE) * inside + lamp)
-        for c in range(3):
-            own[3 * j + c] = factor
-            added[3 * j + c] = ceiling
+        room = min(min(to_wall - to_roof, portal_m - to_roof * ahead), np.float32(0.16) - across)
+        lit = min(room, np.float32(0.2) - (along - np.floor(along)))
+        lamp = lit_lamp if lit > none else none
+        factor = gain * (one - shut + inside * (one - roof))
+        ceiling = gain * roof * (concrete * inside + lamp)
+        own[3 * j], own[3 * j + 1], own[3 * j + 2] = factor, factor, factor
+        added[3 * j], added[3 * j + 1], added[3 * j + 2] = ceiling, ceiling, ceiling
