@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -470,6 +471,23 @@ DEMO_SHIFTS = (
 
 
 @main.command()
+@click.argument("run", type=path(exists=True, file=False))
+@click.option(
+    "--least", type=click.IntRange(5), default=20, show_default=True, help="Objects of a slice, in each half."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which groups are searched, and which test.")
+def mine(run: Path, least: int, seed: int) -> None:
+    """Find the slices of a finished run where objects are lost: which classes, sizes, distances under which shifts.
+
+    Slices are sought in half of the source groups and tested on the other half. Writes mining.json into the run folder.
+    """
+    from stress.mining import markdown
+    from stress.mining import mine as dig
+
+    click.echo(markdown(dig(run, least=least, seed=seed)), nl=False)
+
+
+@main.command()
 @click.argument("runs", nargs=-1, required=True, type=path(exists=True, file=False), metavar="RUN RUN...")
 @click.option("--out", type=path(file=False), metavar="DIR", help="Folder for the pages.")
 @click.option("--metric", metavar="NAME", help="What to compare; the runs' headline unless given.")
@@ -534,6 +552,61 @@ def demo(out: Path, frames: int, workers: int | None) -> None:
 
 
 DEMO_SEED = 2026  # not among the seeds that the built-in models were trained on
+
+
+@main.group()
+def scene() -> None:
+    """Fit scenes to posed photographs."""
+
+
+@scene.command("fit")
+@click.argument("capture")
+@click.option("--out", type=path(file=False), required=True, help="Scene folder; the same command goes on with a fit.")
+@click.option("--method", type=click.Choice(["splat"]), default="splat", show_default=True, help="3D Gaussian splats.")
+@click.option("--steps", type=int, default=3000, show_default=True, help="Steps, of one photo each.")
+@click.option("--pixels", type=int, default=640, show_default=True, help="Longest side of the pictures fitted to.")
+@click.option("--start", default="auto", show_default=True, help="auto, points, depth, triangulate or random.")
+@click.option("--max-gaussians", type=int, default=60_000, show_default=True, help="About how many there may be.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
+def scene_fit(capture: str, out: Path, method: str, **options: Any) -> None:
+    """Fit a scene to CAPTURE and write it to a folder; every eighth view is held out and measured.
+
+    CAPTURE is a folder with transforms.json (nerfstudio), a COLMAP model or a KITTI sequence, or town:SEED:N.
+    """
+    from scenes.gaussians import FitSettings, fit_scene
+
+    settings = FitSettings(**options)
+    with _fit_progress() as report:
+        try:
+            fitted = fit_scene(capture, out, settings, report=report, note=lambda text: click.echo(text, err=True))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("The same command goes on from the last checkpoint.") from None
+    click.echo(str(out), err=True)
+    click.echo(f"held-out PSNR: {fitted.about['held_out_psnr_db']:.1f} dB")
+
+
+@contextmanager
+def _fit_progress() -> Iterator[Callable[[Any], None]]:
+    """Show how far a fit is on standard error: a bar on a terminal, a line every tenth of the way elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    text = TextColumn("{task.fields[words]}")
+    with Progress(
+        "fit", BarColumn(), text, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("fit", words="", total=None)
+
+        def report(now: Any) -> None:
+            words = (
+                f"step {now.step}/{now.steps}  PSNR {now.psnr:.1f} dB  loss {now.loss:.4f}  {now.gaussians} Gaussians"
+            )
+            bar.update(task, completed=now.step, total=now.steps, words=words)
+            if not console.is_terminal and now.step % max(1, now.steps // 10) == 0:
+                click.echo(words, err=True)
+
+        yield report
 
 
 @main.command()

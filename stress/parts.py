@@ -34,6 +34,7 @@ OBJECT = pa.struct(
         ("predicted_class", pa.string()),
         ("score", pa.float32()),
         ("iou", pa.float32()),
+        ("distance_m", pa.float32()),
     ]
 )
 QUANTITY = pa.struct([("quantity", pa.string()), ("value", pa.float64())])

@@ -15,6 +15,7 @@ from stress.class_map import ClassMap
 from stress.metrics.average_precision import RECALLS, ClassMatches, precision_recall, weighted_ap
 from stress.metrics.matching import ALL, VALID, VARIANTS, Finds, Masks, Matches, Truth, match, to_area
 from stress.metrics.outcomes import outcomes
+from stress.metrics.range import distances_m
 from stress.metrics.scored import CellScores, Metric, ObjectRow, Payload, Scored, SetFigure
 from stress.statistics import Draws, Weights, mean_of, ratio
 from synth.audit import Verdict
@@ -141,6 +142,7 @@ class DetectionScorer:
     ) -> tuple[list[ObjectRow], NDArray[np.int32], NDArray[np.int32]]:
         """Return the rows of all objects, (3, E) right, wrong and missed, and the (E + 1, E + 1) confusion matrix."""
         names, ids = self.classes.names, sample.annotations.instance_ids
+        away = distances_m(sample)
         of_truth, of_finds = outcomes(truth, finds, matches)
         counts, confusion = np.zeros((3, self.n), np.int32), np.zeros((self.n + 1, self.n + 1), np.int32)
         wrong = (finds.scores >= 0.5) & (matches.partner < 0) & ~matches.shielded
@@ -168,6 +170,7 @@ class DetectionScorer:
                     predicted_class=names[int(finds.classes[find])] if taken else None,
                     score=float(finds.scores[find]) if taken else None,
                     iou=outcome.iou,
+                    distance_m=None if np.isnan(away[rows[i]]) else float(away[rows[i]]),
                 )
             )
         for d, outcome in of_finds.items():

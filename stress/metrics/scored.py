@@ -35,6 +35,7 @@ class ObjectRow:
 
     outcome: found | missed | confused | misplaced | ignored for true objects; invented | duplicate for finds
     score:   of the find that took the object (of the one nearest to it where none did), iou: their overlap
+    distance_m: from the camera, where 3D boxes or depth tell
     """
 
     instance_id: int
@@ -48,6 +49,7 @@ class ObjectRow:
     predicted_class: str | None = None
     score: float | None = None
     iou: float | None = None
+    distance_m: float | None = None
 
 
 @dataclass(frozen=True)

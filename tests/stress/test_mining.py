@@ -1,0 +1,128 @@
+"""Slices against failures planted on purpose, chance against chance, distances against geometry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import cli
+import stress
+from scenes.errors import InputError
+from scenes.plugins import load_attribute
+from stress.metrics.range import distances_m
+from stress.mining import markdown, mine
+from stress.slices import Predicate, find_slices, halves
+from synth.boxworld import box_sample
+
+FAKES = Path(__file__).with_name("fakes.py")
+
+
+def fake(name):
+    return load_attribute(f"{FAKES}:{name}", what="test part")
+
+
+def planted(rng, *, n=6000, groups=40):
+    """Objects of three classes at all distances; cars beyond 40 m are missed in thick fog, others now and then."""
+    columns = {
+        "class": rng.choice(["car", "person", "sign"], n),
+        "distance_m": rng.uniform(5, 100, n),
+        "family": rng.choice(["weather", "sensor", "pose"], n),
+        "severity": rng.choice([1.0, 3.0, 5.0], n),
+    }
+    bad = (columns["class"] == "car") & (columns["distance_m"] >= 40) & (columns["family"] == "weather")
+    target = np.where(bad & (columns["severity"] >= 3), rng.random(n) < 0.8, rng.random(n) < 0.15).astype(np.float64)
+    return columns, target, rng.integers(0, groups, n)
+
+
+@pytest.mark.core
+def test_a_planted_slice_is_named_first():
+    columns, target, groups = planted(np.random.default_rng(0))
+    found = find_slices(columns, target, groups, depth=4)
+    first = {(p.attribute, p.kind): p.value for p in found[0].predicates}
+    assert first["class", "is"] == "car"
+    assert first["family", "is"] == "weather"
+    assert first["severity", "from"] == 3.0
+    assert 25 <= first["distance_m", "from"] <= 60
+    assert found[0].significant
+    assert found[0].mean > 0.6
+
+
+def test_where_nothing_is_planted_little_is_found():
+    """At most one run in ten names a slice: the correction holds the promise of one in twenty."""
+    named = 0
+    for seed in range(60):
+        columns, _, groups = planted(np.random.default_rng(seed), n=1500)
+        target = (np.random.default_rng(900 + seed).random(1500) < 0.3).astype(np.float64)
+        named += any(s.significant for s in find_slices(columns, target, groups, seed=seed))
+    assert named <= 6
+
+
+def test_halves_cut_between_groups():
+    groups = np.random.default_rng(0).integers(0, 11, 500)
+    half = halves(groups, seed=3)
+    assert not set(groups[half]) & set(groups[~half])
+    assert len(set(groups[half])) == 6
+    assert np.array_equal(half, halves(groups, seed=3))
+
+
+def test_unknown_numbers_meet_no_condition():
+    column = np.array([1.0, np.nan, 50.0])
+    assert Predicate("distance_m", "from", 40.0).mask(column).tolist() == [False, False, True]
+    assert Predicate("distance_m", "below", 40.0).mask(column).tolist() == [True, False, False]
+
+
+@pytest.mark.core
+def test_distances_are_those_of_the_boxes_and_of_the_depth():
+    sample = box_sample(160, 90, seed=4)
+    assert sample.camera is not None
+    notes = sample.annotations
+    by_box = distances_m(sample)
+    eye = np.linalg.inv(sample.camera.world_to_cam)[:3, 3]
+    np.testing.assert_allclose(by_box, np.linalg.norm(notes.boxes_3d[:, :3] - eye, axis=1), rtol=1e-5)
+    flat = replace(sample, annotations=replace(notes, boxes_3d=None))
+    seen = np.asarray(notes.boxes[:, 2:] - notes.boxes[:, :2]).min(axis=1) > 4
+    np.testing.assert_allclose(distances_m(flat)[seen], by_box[seen], rtol=0.35)  # along the axis, to the near side
+    assert np.isnan(distances_m(replace(flat, depth=None))).all()
+
+
+class BlindToPersons:
+    """The fake detector without persons in the right half of the picture."""
+
+    def __init__(self):
+        self.inner = fake("Detector")()
+        self.name, self.task, self.class_names = "blind", "detection", self.inner.class_names
+
+    def predict(self, images):
+        answers = []
+        for image, given in zip(images, self.inner.predict(images), strict=True):
+            found = dict(given)
+            boxes, labels = np.asarray(found["boxes"]).reshape(-1, 4), np.asarray(found["labels"])
+            keep = ~((labels == 1) & (boxes.mean(axis=1) > 0) & (boxes[:, 0] >= image.shape[1] / 2))
+            answers.append({key: np.asarray(value)[keep] for key, value in found.items()})
+        return answers
+
+
+def test_a_run_is_mined_and_the_blind_spot_named(tmp_path):
+    plan = {"shifts": "fog,motion_blur", "severities": [1, 5], "resamples": 40, "explain": "none"}
+    stress.run(fake("Boxes")(120), BlindToPersons(), plan, tmp_path / "run", progress=False)
+    found = mine(tmp_path / "run", least=8)
+    first = found["missed_anyway"][0]
+    assert {"attribute": "class", "kind": "is", "value": "person"} in first["predicates"]
+    assert first["recall_clean"] < 0.2
+    assert first["tested"]["significant"]
+    assert "weather" in str(found["lost_under_shift"][0]["predicates"])
+    assert "class person" in markdown(found)
+    result = CliRunner().invoke(cli.main, ["mine", str(tmp_path / "run"), "--least", "8"])
+    assert result.exit_code == 0
+    assert "Missed on clean frames too" in result.output
+
+
+def test_segmentation_runs_say_what_to_look_at(tmp_path):
+    plan = {"shifts": "fog", "severities": [5], "resamples": 40, "explain": "none"}
+    stress.run(fake("Boxes")(6), fake("Segmenter")(), plan, tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="segmentation"):
+        mine(tmp_path / "run")
