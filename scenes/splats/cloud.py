@@ -65,6 +65,11 @@ class Cloud:
         """Take tensors by name, as `tensors` returns them."""
         return cls(**{name: tensors[name].detach() for name in (f.name for f in fields(cls)) if name in tensors})
 
+    def instance_ids(self) -> list[int]:
+        """Return the ids of the objects that own a Gaussian, sorted."""
+        ids = set() if self.instances is None else set(self.instances.tolist())
+        return sorted(ids - {0})
+
     def take(self, rows: Tensor) -> Cloud:
         """Return some of the Gaussians, by mask or index."""
         return replace(self, **{name: value[rows] for name, value in self.tensors().items()})

@@ -60,23 +60,28 @@ def rotation(quats: Tensor) -> Tensor:
     return torch.stack(rows, dim=1).reshape(-1, 3, 3)
 
 
+def basis(directions: Tensor, degree: int) -> Tensor:
+    """Return (N, (degree + 1)^2) spherical harmonics at unit directions (N, 3)."""
+    x, y, z = directions.unbind(1)
+    xx, yy, zz = x * x, y * y, z * z
+    found = [torch.full_like(x, 0.28209479177387814)]
+    if degree > 0:
+        found += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
+    if degree > 1:
+        found += [1.0925484305920792 * x * y, -1.0925484305920792 * y * z, 0.31539156525252005 * (2 * zz - xx - yy)]
+        found += [-1.0925484305920792 * x * z, 0.5462742152960396 * (xx - yy)]
+    if degree > 2:
+        found += [-0.5900435899266435 * y * (3 * xx - yy), 2.890611442640554 * x * y * z]
+        found += [-0.4570457994644658 * y * (4 * zz - xx - yy), 0.3731763325901154 * z * (2 * zz - 3 * xx - 3 * yy)]
+        found += [-0.4570457994644658 * x * (4 * zz - xx - yy), 1.445305721320277 * z * (xx - yy)]
+        found += [-0.5900435899266435 * x * (xx - 3 * yy)]
+    return torch.stack(found, dim=1)
+
+
 def colour(means: Tensor, coefficients: Tensor, eye: Tensor, degree: int) -> Tensor:
     """Return (N, 3) colours of spherical harmonics coefficients (N, K, 3) as seen from `eye` (3,)."""
-    x, y, z = torch.nn.functional.normalize(means - eye, dim=1).unbind(1)
-    xx, yy, zz = x * x, y * y, z * z
-    basis = [torch.full_like(x, 0.28209479177387814)]
-    if degree > 0:
-        basis += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
-    if degree > 1:
-        basis += [1.0925484305920792 * x * y, -1.0925484305920792 * y * z, 0.31539156525252005 * (2 * zz - xx - yy)]
-        basis += [-1.0925484305920792 * x * z, 0.5462742152960396 * (xx - yy)]
-    if degree > 2:
-        basis += [-0.5900435899266435 * y * (3 * xx - yy), 2.890611442640554 * x * y * z]
-        basis += [-0.4570457994644658 * y * (4 * zz - xx - yy), 0.3731763325901154 * z * (2 * zz - 3 * xx - 3 * yy)]
-        basis += [-0.4570457994644658 * x * (4 * zz - xx - yy), 1.445305721320277 * z * (xx - yy)]
-        basis += [-0.5900435899266435 * x * (xx - 3 * yy)]
-    stacked = torch.stack(basis, dim=1)
-    return ((stacked[:, :, None] * coefficients[:, : stacked.shape[1]]).sum(1) + 0.5).clamp(min=0)
+    bases = basis(torch.nn.functional.normalize(means - eye, dim=1), degree)
+    return ((bases[:, :, None] * coefficients[:, : bases.shape[1]]).sum(1) + 0.5).clamp(min=0)
 
 
 def composite(

@@ -1,0 +1,310 @@
+"""Fitted Gaussian scenes: re-rendered from any camera, after edits, with depth, instances and annotations.
+
+scene = fit_scene("town:3:40", out="scene")     # or open_scene("scene"), open_scene("splats.ply")
+sample = scene.render(camera, [Remove(instance_id=4)])
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scenes.camera import Camera
+from scenes.capture import Capture, View, open_capture
+from scenes.edits import Edit, SetFog
+from scenes.errors import InputError
+from scenes.images import write_bytes
+from scenes.rasterize import Backend, rasterization
+from scenes.sample import Image, Sample
+from scenes.splats.cloud import Cloud
+from scenes.splats.editing import Editor, SplatObject
+from scenes.splats.files import read_gaussians, write_gaussians
+from scenes.splats.fit import FitSettings, Progress, fit
+from scenes.splats.labels import SOLID, annotate
+from scenes.splats.lift import lifted
+from scenes.splats.loss import psnr
+
+__all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene"]
+
+FORMAT, VERSION = "roadproof splats", 1
+SCENE_FILE, GAUSSIANS_FILE, CHECKPOINT_FILE = "scene.json", "gaussians.ply", "checkpoint.safetensors"
+LIFT_VIEWS = 16  # labelled views that vote on the instances of the Gaussians
+SKY = "sky"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GaussianScene:
+    """Gaussians and what is known of the objects among them. It renders on CUDA or CPU, as `rasterization` chooses."""
+
+    cloud: Cloud
+    name: str = "splats"
+    objects: Mapping[int, SplatObject] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)  # settings, PSNR (dB) and notes of the fit
+    backend: Backend = "auto"
+
+    def render(self, camera: Camera, edits: Sequence[Edit] = (), *, sample_id: str | None = None) -> Sample:
+        """Return the labelled frame that `camera` sees after `edits`."""
+        editor = Editor(self.cloud, dict(self.objects), _load_other)
+        editor.carry_out(edits)
+        cloud = editor.cloud
+        picture, alpha, best, _ = self._rasterise(cloud, camera)
+        instances, segmentation = self._maps(cloud, best, alpha)
+        depth = self._depth(cloud, camera, alpha, best)
+        if editor.fog is not None:
+            picture = fogged(picture, depth, camera, editor.fog)
+
+        def alone(number: int) -> tuple[NDArray[np.bool_], int, int]:
+            return self._silhouette(cloud, camera, number)
+
+        return Sample(
+            sample_id=sample_id or f"{self.name}/view",
+            image=to_image(picture),
+            annotations=annotate(instances, segmentation, editor.objects, camera, alone),
+            depth=depth,
+            instances=instances,
+            camera=camera,
+            meta={"class_names": self.class_names, "renderer": "splats"},
+            scene=self,
+        )
+
+    def picture(self, camera: Camera) -> NDArray[np.float32]:
+        """Return the picture alone, (H, W, 3) sRGB in [0, 1]."""
+        return self._rasterise(self.cloud, camera)[0].clip(0, 1)
+
+    def _rasterise(
+        self, cloud: Cloud, camera: Camera
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+        """Return picture (H, W, 3), alpha, strongest Gaussian and expected depth (H, W)."""
+        with torch.no_grad():
+            picture, alpha, meta = rasterization(
+                cloud.means, cloud.quats, cloud.scales.exp(), cloud.opacities.sigmoid(), cloud.harmonics,
+                torch.from_numpy(camera.world_to_cam).float()[None], torch.from_numpy(camera.K).float()[None],
+                camera.width, camera.height, sh_degree=cloud.degree, render_mode="RGB+ED", backend=self.backend,
+            )  # fmt: skip
+        flat = picture[0].numpy()
+        return flat[..., :3], alpha[0, ..., 0].numpy(), meta["best_ids"][0].numpy(), flat[..., 3]
+
+    def _maps(
+        self, cloud: Cloud, best: NDArray[np.int32], alpha: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int16] | None]:
+        """Return instances (H, W) and classes (H, W), -1 where nothing solid is; the latter None if none is known."""
+        solid = (alpha >= SOLID) & (best >= 0)
+        n = len(cloud)
+        instances = np.zeros(best.shape, np.int32)
+        if cloud.instances is not None and n:
+            instances[solid] = cloud.instances.numpy()[best[solid]]
+        if cloud.classes is None or not n or int(cloud.classes.max()) < 0:
+            return instances, None
+        classes = np.full(best.shape, -1, np.int16)
+        classes[solid] = cloud.classes.numpy()[best[solid]]
+        return instances, classes
+
+    def _depth(
+        self, cloud: Cloud, camera: Camera, alpha: NDArray[np.float32], best: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Return expected depth in metres of what is solid: inf where it is sky, NaN where nothing is."""
+        sky = self._sky(cloud)
+        depth = self._rasterise(cloud.take(~sky) if bool(sky.any()) else cloud, camera)[3].copy()
+        depth[(alpha < SOLID) | (depth <= 0)] = np.nan
+        above = best >= 0
+        if bool(sky.any()):
+            depth[above & sky.numpy()[np.maximum(best, 0)] & (alpha >= SOLID)] = np.inf
+        return depth
+
+    def _sky(self, cloud: Cloud) -> torch.Tensor:
+        if cloud.classes is None or SKY not in self.class_names:
+            return torch.zeros(len(cloud), dtype=torch.bool)
+        return cloud.classes == self.class_names.index(SKY)
+
+    def _silhouette(self, cloud: Cloud, camera: Camera, number: int) -> tuple[NDArray[np.bool_], int, int]:
+        """Return where an object alone is solid, on a canvas half a picture larger on every side."""
+        x, y = camera.width // 2, camera.height // 2
+        K = camera.K.copy()
+        K[:2, 2] += (x, y)
+        wide = replace(camera, K=K, width=camera.width + 2 * x, height=camera.height + 2 * y)
+        instances = cloud.instances
+        rows = torch.zeros(len(cloud), dtype=torch.bool) if instances is None else instances == number
+        return self._rasterise(cloud.take(rows), wide)[1] >= SOLID, -x, -y
+
+    def quality(self, views: Sequence[View]) -> dict[str, float]:
+        """Return the PSNR (dB) against each view."""
+        found = {}
+        for view in views:
+            sample = view.load()
+            if sample.camera is not None:
+                found[view.name] = psnr(self.picture(sample.camera), sample.image / 255.0)
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write scene.json and gaussians.ply, each whole or not at all."""
+        write_gaussians(folder / GAUSSIANS_FILE, self.cloud)
+        known = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "objects": [{"id": i, **_described(thing)} for i, thing in sorted(self.objects.items())],
+            "cameras": [{"name": name, **_camera_words(camera)} for name, camera in self.cameras.items()],
+            "held_out": list(self.held_out),
+            "about": dict(self.about),
+        }
+        write_bytes(folder / SCENE_FILE, (json.dumps(known, indent=1, allow_nan=False) + "\n").encode())
+
+
+def _described(thing: SplatObject) -> dict[str, Any]:
+    box = None if thing.box_3d is None else [float(v) for v in thing.box_3d]
+    return {"label": thing.label, "box_3d": box, "ignore": thing.ignore, "attributes": thing.attributes}
+
+
+def _camera_words(camera: Camera) -> dict[str, Any]:
+    words = {"K": camera.K.tolist(), "world_to_cam": camera.world_to_cam.tolist()}
+    return {**words, "width": camera.width, "height": camera.height}
+
+
+def open_scene(path: str | Path, *, backend: Backend = "auto") -> GaussianScene:
+    """Open the folder of a fitted scene, or Gaussians alone from a .ply or a splatfacto .ckpt."""
+    path = Path(path)
+    if path.is_file():
+        cloud = read_gaussians(path)
+        objects = {i: SplatObject() for i in cloud.instance_ids()}
+        return GaussianScene(cloud=cloud, name=path.stem, objects=objects, backend=backend)
+    file = path / SCENE_FILE
+    if not file.is_file():
+        kind = "folder with scene.json, a .ply or a .ckpt"
+        unfinished = "; its fit was not finished: run it again" if (path / CHECKPOINT_FILE).is_file() else ""
+        raise InputError(f"scene {path}: expected a {kind}{unfinished}")
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if known["format"] != FORMAT or known["version"] != VERSION:
+            raise InputError(f"scene {file}: expected format {FORMAT!r} version {VERSION}, got another")
+        objects = {}
+        for thing in known["objects"]:
+            box = None if thing["box_3d"] is None else np.array(thing["box_3d"], np.float32)
+            objects[int(thing["id"])] = SplatObject(thing["label"], box, thing["ignore"], thing["attributes"])
+        cameras = {
+            c["name"]: Camera(K=c["K"], width=c["width"], height=c["height"], world_to_cam=c["world_to_cam"])
+            for c in known["cameras"]
+        }
+        return GaussianScene(
+            cloud=read_gaussians(path / GAUSSIANS_FILE),
+            name=known["name"],
+            objects=objects,
+            class_names=tuple(known["class_names"]),
+            cameras=cameras,
+            held_out=tuple(known["held_out"]),
+            about=known["about"],
+            backend=backend,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"scene {file}: cannot be read: {type(error).__name__} {error}") from error
+
+
+def _load_other(source: str) -> tuple[Cloud, dict[int, SplatObject]]:
+    """Return Gaussians and objects of another scene, for `Add`."""
+    if not Path(source).exists():
+        raise InputError(f"Add: {source}: no such scene; expected copy:ID, SCENE:ID or FILE.ply")
+    other = open_scene(source)
+    return other.cloud, dict(other.objects)
+
+
+def to_image(picture: NDArray[np.floating[Any]]) -> Image:
+    """Return (H, W, 3) uint8 of values in [0, 1]."""
+    image: Image = np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
+    return image
+
+
+def fogged(
+    picture: NDArray[np.float32], depth: NDArray[np.float32], camera: Camera, fog: SetFog
+) -> NDArray[np.float32]:
+    """Put fog before the picture: Koschmieder (1924) along each ray, in linear light; unknown depth counts as far."""
+    from scenes.splats.editing import to_linear, to_srgb
+
+    length = np.linalg.norm(camera.rays(), axis=2)
+    distance = np.where(np.isnan(depth), np.inf, depth) * length
+    left = torch.from_numpy(np.exp(math.log(0.05) * distance / fog.visibility_m))[..., None]
+    linear = to_linear(torch.from_numpy(picture.clip(0, 1)).double()) * left + fog.airlight * (1 - left)
+    return to_srgb(linear.clamp(0, 1)).float().numpy()
+
+
+def fit_scene(
+    source: str | Path | Capture,
+    out: str | Path,
+    settings: FitSettings | None = None,
+    *,
+    report: Callable[[Progress], None] | None = None,
+    note: Callable[[str], None] | None = None,
+    backend: Backend = "auto",
+) -> GaussianScene:
+    """Fit Gaussians to a capture and write the scene into a folder; the same call goes on where one was stopped."""
+    settings = settings or FitSettings()
+    capture = (source if isinstance(source, Capture) else open_capture(source)).at_most(settings.pixels)
+    say = note or (lambda _: None)
+    for text in capture.notes:
+        say(text)
+    folder = Path(out)
+    if folder.is_file():
+        raise InputError(f"{folder}: expected a folder for the scene, this is a file")
+    training, held_out = capture.split()
+    notes: list[str] = list(capture.notes)
+
+    def keep(text: str) -> None:
+        notes.append(text)
+        say(text)
+
+    cloud = fit(
+        capture, settings, checkpoint=folder / CHECKPOINT_FILE, report=report,
+        note=keep, backend=backend,
+    )  # fmt: skip
+    cloud, objects = _labelled(cloud, training, len(capture.class_names), say, backend)
+    scene = GaussianScene(
+        cloud=cloud,
+        name=capture.name,
+        objects=objects,
+        class_names=capture.class_names,
+        cameras={view.name: view.camera for view in capture.views},
+        held_out=tuple(view.name for view in held_out),
+        backend=backend,
+    )
+    found = scene.quality(held_out)
+    mean = float(np.mean(list(found.values())))
+    about = {"settings": asdict(settings), "held_out_psnr_db": mean, "psnr_db": found, "notes": notes}
+    about["metric"] = capture.metric
+    scene = replace(scene, about=about)
+    scene.save(folder)
+    return scene
+
+
+def _labelled(
+    cloud: Cloud, views: Sequence[View], n_classes: int, say: Callable[[str], None], backend: Backend
+) -> tuple[Cloud, dict[int, SplatObject]]:
+    """Lift the labels of the training views, where they have any."""
+    step = max(1, len(views) // LIFT_VIEWS)
+    samples = [view.load() for view in views[::step]]
+    samples = [s for s in samples if s.instances is not None or s.annotations.segmentation is not None]
+    if not samples:
+        return cloud, {}
+    say(f"labels of {len(samples)} views go to the Gaussians")
+    objects: dict[int, SplatObject] = {}
+    for sample in samples:
+        truth = sample.annotations
+        for row, number in enumerate(truth.instance_ids.tolist()):
+            box = None if truth.boxes_3d is None else truth.boxes_3d[row]
+            words = {k: v for k, v in truth.attributes[row].items() if k != "distance_m"}
+            objects[number] = SplatObject(int(truth.labels[row]), box, bool(truth.ignore[row]), words)
+    boxes = {number: thing.box_3d for number, thing in objects.items() if thing.box_3d is not None}
+    cloud = lifted(cloud, samples, boxes, n_classes, backend=backend)
+    present = cloud.instance_ids()
+    return cloud, {number: thing for number, thing in objects.items() if number in present}
