@@ -152,6 +152,8 @@ class Processes:
                 child.terminate()
             for child in children:
                 child.join()
+        for pool in self._pools:
+            pool.shutdown(wait=True)  # lets go of its semaphores, which would be called leaked
 
 
 _WORKER: Any = None

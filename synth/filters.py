@@ -65,15 +65,17 @@ def _objects(clean: Sample, verdicts: tuple[Verdict, ...]) -> tuple[str, str] | 
 
 def _light(image: Image) -> NDArray[np.float32]:
     """Return luminance in linear light at no more than 64 pixels a side."""
-    height, width = image.shape[:2]
-    thinned = image
-    if height > 4 * _LOOK or width > 4 * _LOOK:
-        size = (min(4 * _LOOK, width), min(4 * _LOOK, height))
-        thinned = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    small = cv2.resize(
-        luminance(to_linear(thinned)), (min(_LOOK, width), min(_LOOK, height)), interpolation=cv2.INTER_AREA
-    )
-    return np.asarray(small, np.float32)
+    small = _reduced(image)
+    size = (min(_LOOK, small.shape[1]), min(_LOOK, small.shape[0]))
+    return np.asarray(cv2.resize(luminance(to_linear(small)), size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _reduced(image: Image) -> Image:
+    """Return a picture at no more than 256 pixels a side: all that is looked at here is coarser."""
+    size = (min(4 * _LOOK, image.shape[1]), min(4 * _LOOK, image.shape[0]))
+    if size == image.shape[1::-1]:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def perceptual_hash(image: Image) -> int:
@@ -92,8 +94,9 @@ def perceptual_hash(image: Image) -> int:
 
 def looks_of(image: Image) -> dict[str, str]:
     """Return what near duplicates are known by, as plain text: perceptual hash and thumbnail in hexadecimal."""
-    thumb = cv2.resize(image, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
-    return {"hash": f"{perceptual_hash(image):016x}", "thumb": np.ascontiguousarray(thumb).tobytes().hex()}
+    small = _reduced(image)
+    thumb = cv2.resize(small, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
+    return {"hash": f"{perceptual_hash(small):016x}", "thumb": np.ascontiguousarray(thumb).tobytes().hex()}
 
 
 @dataclass
