@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from scenes.sample import Sample
-from synth.atmosphere import Air, airlight_of, depth_and_camera, extinction_per_m, veil
+from synth.atmosphere import Air, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.veil import veil
 
 
 @dataclass(frozen=True)

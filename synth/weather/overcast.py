@@ -18,12 +18,13 @@ from numba import njit
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
-from synth.atmosphere import airlight_of, decay, depth_and_camera, sky_codes
+from synth.atmosphere import airlight_of, depth_and_camera, sky_codes
 from synth.noise import lookup_noise
 from synth.radiometry import FAST, decode_row, encode_row
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.veil import decay
 from synth.weather.surfaces import Map, ground_share, plane_of, shrunk, stretch, stretch_row
 
 SUN_LUX, DIFFUSE_LUX = 100_000.0, 8_000.0  # with a clear sun, and where clouds let none of it through

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scenes.camera import Camera
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, veil
+from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.veil import veil
 from synth.wet import water_on
 
 SMALLEST_MM = 0.7  # smaller drops make no streak that a camera resolves

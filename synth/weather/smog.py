@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from scenes.sample import Sample
-from synth.atmosphere import Air, Colour, airlight_of, by_wavelength, depth_and_camera, extinction_per_m, veil
+from synth.atmosphere import Air, Colour, airlight_of, by_wavelength, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.veil import veil
 
 TINT: Colour = (1.06, 1.0, 0.78)  # airlight over luminance 1
 GREY_LOST = 0.12  # colour that the diffuse light takes

@@ -15,10 +15,11 @@ import numpy as np
 from scenes.camera import Camera
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m, veil
+from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.veil import veil
 
 FARTHEST_M = 5.0
 LARGEST_M = 0.012

@@ -22,10 +22,21 @@ from synth.atmosphere import airlight_of, depth_and_camera, ray_geometry
 from synth.noise import lookup_noise
 from synth.radiometry import FAST, decode_row, encode_row, luminance, to_linear
 from synth.random import Rng
-from synth.regions import class_names
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.weather.surfaces import Codes, Map, ground_map, ground_share, plane_of, stretch, stretch_row
+from synth.weather.surfaces import (
+    BARE,
+    LEAVES,
+    ROAD,
+    Codes,
+    Map,
+    ground_map,
+    ground_share,
+    kinds_of,
+    plane_of,
+    stretch,
+    stretch_row,
+)
 
 HIDES_CM = 0.7
 ALBEDO_OVER_AIR = 1.05  # snow in the open sends a little more than the sky at the horizon
@@ -35,15 +46,6 @@ LANE_M, GAUGE_M, TYRE_M = 3.5, 1.55, 0.26  # width of a lane, distance of a car'
 PRESSED = 1.0 / 12.0
 SLUSH = 0.6  # what thin snow wets is as dark as wet asphalt
 CAP_PX = 32  # the thickest cap that is looked for
-PLAIN, BARE, LEAVES, ROAD = 0, 1, 2, 3  # what a pixel is to snow: anything, never covered, sprinkled, driven on
-
-# fmt: off
-WARM = frozenset((
-    "person", "pedestrian", "rider", "bicyclist", "cyclist", "animal", "dog", "horse", "bicycle", "motorcycle", "sky",
-))
-GREEN = frozenset(("vegetation", "tree", "plant", "bush"))
-DRIVEN = frozenset(("road", "drivable area", "drivable", "street", "lane", "lane marking"))
-# fmt: on
 
 
 @dataclass(frozen=True)
@@ -107,24 +109,6 @@ def snow_radiance(image: Image) -> float:
     lower = image[int(0.6 * image.shape[0]) :: max(1, image.shape[0] // 90), :: max(1, image.shape[1] // 160)]
     road = float(np.percentile(luminance(to_linear(np.ascontiguousarray(lower))), 60))
     return min(ALBEDO_OVER_AIR * airlight_of(image)[1], ALBEDO_OVER_ROAD * road + 0.05, 0.8)
-
-
-def kinds_of(sample: Sample) -> Codes:
-    """Return (H, W) PLAIN, BARE, LEAVES or ROAD: by class where names are known, else leaves by their green."""
-    notes, names = sample.annotations, class_names(sample)
-    if notes.segmentation is not None and names:
-        table = np.full(256, PLAIN, np.uint8)
-        for index, name in enumerate(names[:255]):
-            table[index] = BARE if name in WARM else LEAVES if name in GREEN else ROAD if name in DRIVEN else PLAIN
-        found: Codes = cv2.LUT(notes.segmentation.astype(np.uint8), table)
-        return found.reshape(notes.segmentation.shape)
-    red, green, blue = cv2.split(cv2.blur(sample.image, (5, 5)))
-    leaves = (green > cv2.max(red, blue)).astype(np.uint8).reshape(sample.image.shape[:2])
-    kinds: Codes = leaves * np.uint8(LEAVES)
-    if sample.instances is None and notes.masks is None:  # boxes have no outline for snow to lie on
-        for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
-            kinds[max(y1 - 1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2, 0)] = BARE
-    return kinds
 
 
 def _lying(image: Image, kinds: Codes, depth: Depth, camera: Camera, params: SnowCoverParams, *, tracks: bool) -> Map:

@@ -1,4 +1,4 @@
-"""Which pixels are the ground that weather lies on: by depth, without the objects that stand on it."""
+"""What weather lies on: which pixels are ground, by depth, without what stands on it; and of what kind others are."""
 
 from __future__ import annotations
 
@@ -11,14 +11,46 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
 from synth.ground import ground_frame
 from synth.radiometry import FAST
+from synth.regions import class_names
 
 FLATNESS_M = 0.2  # what lies within so many metres of the plane is ground: road, kerb, pavement
 _REDUCED = 4
 _MARKING_M = 0.7  # wider things on the road are no lane marking
 _NO_MAP = np.zeros((1, 1), np.int32)
 
+PLAIN, BARE, LEAVES, ROAD = 0, 1, 2, 3  # what a pixel is to snow: anything, never covered, sprinkled, driven on
+
+# fmt: off
+WARM = frozenset((
+    "person", "pedestrian", "rider", "bicyclist", "cyclist", "animal", "dog", "horse", "bicycle", "motorcycle", "sky",
+))
+GREEN = frozenset(("vegetation", "tree", "plant", "bush"))
+DRIVEN = frozenset(("road", "drivable area", "drivable", "street", "lane", "lane marking"))
+# fmt: on
+
 Map = NDArray[np.float32]
 Codes = NDArray[np.uint8]
+
+
+def kinds_of(sample: Sample) -> Codes:
+    """Return (H, W) PLAIN, BARE, LEAVES or ROAD: what a pixel is to what falls on it.
+
+    By class where names are known, else leaves by their green; in boxes without outline nothing lies.
+    """
+    notes, names = sample.annotations, class_names(sample)
+    if notes.segmentation is not None and names:
+        table = np.full(256, PLAIN, np.uint8)
+        for index, name in enumerate(names[:255]):
+            table[index] = BARE if name in WARM else LEAVES if name in GREEN else ROAD if name in DRIVEN else PLAIN
+        found: Codes = cv2.LUT(notes.segmentation.astype(np.uint8), table)
+        return found.reshape(notes.segmentation.shape)
+    red, green, blue = cv2.split(cv2.blur(sample.image, (5, 5)))
+    leaves = (green > cv2.max(red, blue)).astype(np.uint8).reshape(sample.image.shape[:2])
+    kinds: Codes = leaves * np.uint8(LEAVES)
+    if sample.instances is None and notes.masks is None:  # boxes have no outline for snow to lie on
+        for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
+            kinds[max(y1 - 1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2, 0)] = BARE
+    return kinds
 
 
 def plane_of(camera: Camera, shape: tuple[int, ...]) -> Map:

@@ -12,10 +12,11 @@ from scenes.camera import Camera, look
 from scenes.errors import InputError
 from scenes.sample import Sample
 from synth import particles
-from synth.atmosphere import Air, sky_share, transmission
+from synth.atmosphere import Air, sky_codes
 from synth.boxworld import box_sample
 from synth.radiometry import range_m, to_linear
 from synth.random import Rng, rng_for
+from synth.veil import transmission
 from synth.weather import rain, snow
 from synth.weather.fog import Fog, FogParams
 from synth.weather.rain import Rain, RainParams
@@ -90,7 +91,7 @@ def test_pixels_that_hold_sky_and_leaf_share_both_ways_of_the_air() -> None:
     row = int(np.flatnonzero(sky[:, 80])[-1]) + 1  # the first row that is not sky
     image[row, 80] = image[row - 1, 80]  # as bright as the sky above: a gap between leaves
     image[row, 90] = 10
-    share = sky_share(image, sample.depth)
+    share = sky_codes(image, sample.depth) / 255.0
     assert share[row, 80] > 0.9
     assert share[row, 90] < 0.1
     assert share[sky].min() == 1.0
