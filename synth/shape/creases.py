@@ -96,7 +96,7 @@ def _vertices(half: tuple[float, float], rng: Rng) -> tuple[Points, NDArray[np.f
     counts = [max(3, round(_FACETS * side / longer)) for side in half]
     lines = [np.concatenate([[-_FAR], np.linspace(-1.02, 1.02, n + 1), [_FAR]]) for n in counts]
     u, v = np.meshgrid(lines[0], lines[1])
-    shake = (rng.uniforms(*u.shape, 2) - 0.5) * 0.7
+    shake = (rng.uniforms(*u.shape, 2) - 0.5) * 0.45  # no triangle turns over by it
     shake[[0, -1], :], shake[:, [0, -1]] = 0, 0
     steps = [2.04 / n for n in counts]
     unit = np.stack([u + shake[..., 0] * steps[0], v + shake[..., 1] * steps[1]], axis=-1).reshape(-1, 2)
