@@ -29,6 +29,7 @@ HEAD_ON = 0.02  # reflectance of water at normal incidence, ((1.33 - 1) / (1.33 
 FILM_MIRROR = 0.45  # share of the mirrored light that a film on rough asphalt still sends to the camera
 FILM_MM = 0.2  # a film of so much leaves 1/e of the texture dry
 TEXTURE_MM = 1.5  # water that stands higher covers the texture of asphalt (EN 13036-1: 0.5 to 1.5 mm) and closes
+EVEN_M = 0.05  # what is within so many metres of the plane is the mirror itself
 UNEVENNESS_MM = 2.2  # a road in good repair is even to a few mm over 4 m (EN 13036-7)
 
 
@@ -164,7 +165,7 @@ def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def
         for j in range(columns):
             z = depth[i, j]
             rise = a * np.float32(j) + b * np.float32(i) + c
-            if ground_share(z, rise, height) > np.float32(0.5):
+            if rise < 0 and abs(height + z * rise) < np.float32(EVEN_M) + np.float32(0.003) * z:
                 continue
             foot = (-height / z - c - a * np.float32(j)) / b  # row, from pixel centres
             target = int(np.rint(np.float32(2.0) * foot)) - i

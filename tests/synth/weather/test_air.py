@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from scenes.sample import Sample
 from synth.radiometry import luminance, to_linear
 from synth.random import Rng
 from synth.weather.dust import Dust, daylight
 from synth.weather.ground_fog import GroundFog, GroundFogParams
 from synth.weather.smog import Smog
-from tests.synth.weather.conftest import Street
+
+Street = Callable[..., Sample]
 
 
 def test_ground_fog_is_thick_low_and_thin_high(street: Street) -> None:
@@ -68,4 +71,4 @@ def test_smog_is_yellow(street: Street) -> None:
     sample = street()
     red, green, blue = Smog().draw(sample, 5, Rng("smog")).airlight
     assert red > green > blue
-    assert luminance(np.float32([[red, green, blue]]))[0] < 0.75
+    assert luminance(np.array([[red, green, blue]], np.float32))[0] < 0.75

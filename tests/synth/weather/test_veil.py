@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.integrate import quad
 
+from scenes.camera import Camera
+from scenes.sample import Sample
 from synth.atmosphere import Air, by_wavelength, extinction_per_m, sky_codes
 from synth.boxworld import box_sample
 from synth.radiometry import range_m, to_linear, to_srgb
 from synth.veil import decay, transmission, veil
-from tests.synth.weather.conftest import Street, camera_over_road, road_depth
+
+Street = Callable[..., Sample]
+MakeCamera = Callable[..., Camera]
+MakeDepth = Callable[[Camera], NDArray[np.float32]]
 
 AIR = (0.5, 0.45, 0.4)
 
@@ -70,7 +77,7 @@ def test_a_layer_without_end_is_homogeneous_air(street: Street) -> None:
     assert np.allclose(low, even, rtol=1e-3)
 
 
-def test_a_level_ray_keeps_five_percent_at_the_visibility_of_its_height() -> None:
+def test_a_level_ray_keeps_five_percent_at_the_visibility_of_its_height(camera_over_road: MakeCamera) -> None:
     camera = camera_over_road(33, 17, 1.5)
     beta, scale = extinction_per_m(50.0), 3.0
     far = 50.0 * np.exp(1.5 / scale)  # extinction at the camera's height is exp(-h / H) of that on the road
@@ -79,7 +86,7 @@ def test_a_level_ray_keeps_five_percent_at_the_visibility_of_its_height() -> Non
     assert got[8, 16] == pytest.approx(0.05, rel=0.02)
 
 
-def test_depth_under_the_road_does_not_blow_up() -> None:
+def test_depth_under_the_road_does_not_blow_up(camera_over_road: MakeCamera, road_depth: MakeDepth) -> None:
     camera = camera_over_road(33, 17)
     depth = road_depth(camera) * np.float32(50.0)
     got = transmission(np.zeros((17, 33, 3), np.uint8), depth, camera, Air(0.1, AIR, scale_height_m=0.5))
@@ -88,7 +95,7 @@ def test_depth_under_the_road_does_not_blow_up() -> None:
 
 
 def test_sky_of_large_pictures_is_told_as_in_small_ones() -> None:
-    """Large pictures look at every fourth pixel for the sky's level; the rim comes out the same within a code or two."""
+    """Large pictures look at every fourth pixel for the sky's level: sky stays sky, and what is dark is none."""
     sample = box_sample(640, 360, seed=2)
     assert sample.depth is not None
     large = sky_codes(sample.image, sample.depth)
