@@ -19,6 +19,7 @@ from scenes.sample import Sample
 from scenes.splats.cloud import Cloud
 
 AT_ONCE = 23  # masks a pass; with depth a multiple of the rasteriser's four channels
+BOX_INSIDE = 0.97  # in box sizes: what lies further in is of the object, whatever was seen of it
 BOX_SLACK = 1.25  # how far beyond its 3D box, in box sizes, the Gaussians of an object may lie
 
 
@@ -69,14 +70,18 @@ def lifted(
                 masks = np.stack([segmentation == k for k in kinds])
                 class_votes[:, kinds] += contributions(cloud, sample.camera, masks, backend=backend)
     instances = torch.tensor(ids, dtype=torch.int32)[votes.argmax(dim=1)]
-    inside = within(cloud, boxes)
-    for number, near in inside.items():
-        instances = torch.where((instances == number) & ~near, 0, instances)
-    unseen = votes.sum(dim=1) == 0
-    for number, near in within(cloud, boxes, slack=1.0).items():
-        instances = torch.where(unseen & near, number, instances)
+    instances = _bounded(cloud, instances, boxes)
     classes = torch.where(class_votes.sum(dim=1) > 0, class_votes.argmax(dim=1), -1).to(torch.int16)
     return replace(cloud, instances=instances.to(torch.int32), classes=classes)
+
+
+def _bounded(cloud: Cloud, instances: torch.Tensor, boxes: Mapping[int, NDArray[np.float32]]) -> torch.Tensor:
+    """Take from an object what lies outside its 3D box, and give it what lies inside: seen through a gap, or never."""
+    for number, near in within(cloud, boxes).items():
+        instances = torch.where((instances == number) & ~near, 0, instances)
+    for number, inside in within(cloud, boxes, slack=BOX_INSIDE).items():
+        instances = torch.where((instances == 0) & inside, number, instances)
+    return instances
 
 
 def within(
