@@ -112,6 +112,11 @@ def _dark_row(i, depth, share, pinhole, axes, sun, casters, leaves, kept, factor
     a0, a1, a2 = axes[0, 0], axes[0, 1], axes[0, 2]
     b0, b1, b2 = axes[1, 0], axes[1, 1], axes[1, 2]
     c0, c1, c2, camera_m = axes[2, 0], axes[2, 1], axes[2, 2], axes[2, 3]
+    # An edge and a ray pass each other at less than the offset measured along the caster: by the sine between them.
+    sine, flat_x, flat_z = sun[0] * sun[1], abs(sun[1] * sun[2]), sun[1] * sun[3]
+    by_roof = flat_x / np.sqrt(sine * sine + flat_x * flat_x)
+    by_deck = sine / np.sqrt(sine * sine + flat_z * flat_z)
+    by_side = abs(sun[2])
     y = (np.float32(i) + half - pinhole[3]) * pinhole[2]
     for j in range(len(depth)):
         z, sky = depth[j], share[j]
@@ -128,7 +133,7 @@ def _dark_row(i, depth, share, pinhole, axes, sun, casters, leaves, kept, factor
                     away = casters[n, 2] - toward
                     if inside < -(pixel + np.float32(0.5)) or away <= none:
                         continue
-                    inside = min(inside, casters[n, 4] - height - away * sun[0])
+                    inside = min(inside, sun[1] * (casters[n, 4] - height - away * sun[0]))
                 elif kind == np.float32(CROWN):
                     a = casters[n, 1] - across
                     if abs(a) < np.float32(1.3) * casters[n, 4]:
@@ -139,13 +144,13 @@ def _dark_row(i, depth, share, pinhole, axes, sun, casters, leaves, kept, factor
                     side = sun[3] * across + sun[2] * toward
                     away = (casters[n, 1] - side) / sun[2]
                     ahead = sun[3] * (toward + away) - sun[2] * across
-                    inside = min(ahead - casters[n, 2], casters[n, 3] - ahead)
-                    inside = min(inside, casters[n, 4] - height - away * sun[0])
+                    inside = by_side * min(ahead - casters[n, 2], casters[n, 3] - ahead)
+                    inside = min(inside, by_roof * (casters[n, 4] - height - away * sun[0]))
                 else:
                     away = (casters[n, 1] - height) / sun[0]
                     side = sun[3] * across + sun[2] * (toward + away)
                     ahead = sun[3] * (toward + away) - sun[2] * across - casters[n, 4] * side
-                    inside = min(ahead - casters[n, 2], casters[n, 3] - ahead)
+                    inside = by_deck * min(ahead - casters[n, 2], casters[n, 3] - ahead)
                 dark = max(dark, _covered(inside, away / sun[1], pixel))
             dark *= one - sky
         for c in range(3):
@@ -177,7 +182,7 @@ def _leafy(a, away, h, radius, pixel, sun, leaves):  # type: ignore[no-untyped-d
     fine = _noise(leaves, a * np.float32(3.7), b * np.float32(3.7)) * np.float32(0.7) + np.float32(0.3) * rough
     rim = radius * (np.float32(0.85) + np.float32(0.6) * (rough - np.float32(0.5))) - np.sqrt(off2)
     within = _covered(rim, t, pixel + np.float32(0.05))
-    return within * _covered((fine - np.float32(0.30)) * np.float32(0.35), t, pixel)
+    return within * _covered((fine - np.float32(0.34)) * np.float32(0.35), t, pixel)
 
 
 @njit(cache=True, inline="always")
