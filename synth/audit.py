@@ -87,9 +87,10 @@ def _judge(before: Sample, after: Sample, instance_id: int, old: int | None, row
         reason = destroyed[instance_id] or "the edit destroyed it"
         return Verdict(instance_id, "invalid", 0.0, reason)
     x1, y1, x2, y2 = after.annotations.boxes[row].tolist()
-    if x2 <= 0 or y2 <= 0 or x1 >= after.width or y1 >= after.height:
+    area = x2 > x1 and y2 > y1
+    if area and (x2 <= 0 or y2 <= 0 or x1 >= after.width or y1 >= after.height):
         return Verdict(instance_id, "invalid", 0.0, "it is out of the frame")
-    if x2 <= x1 or y2 <= y1 or _pixels(after.annotations, row) == 0:
+    if not area or _pixels(after.annotations, row) == 0:
         return Verdict(instance_id, "invalid", 0.0, _why_gone(before, after, old, row))
     if old is None:
         return Verdict(instance_id, "kept", 1.0, "the shift put it there")

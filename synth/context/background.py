@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from scenes.errors import InputError
 from scenes.sample import Sample
-from synth.blend import Alpha, scene_white
+from synth.blend import Alpha, multiband, scene_white
 from synth.context.places import PLACES, make_place
 from synth.cutout import horizon_row
+from synth.fill import push_pull
 from synth.radiometry import Linear, to_linear, to_srgb
 from synth.random import Rng
 from synth.regions import Mask, Region, ellipse, ignore_value, object_region, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 
+_BANDS = 2  # old and new place are joined over about 2^2 pixels in what is coarse, sharply in what is fine
 _LEAST_LIGHT = np.float32(0.4)  # a street in the shade is exposed so that an open place is bright
 
 
@@ -87,9 +89,11 @@ class Background:
         behind = place.light * np.maximum(1.4 * scene_white(sample.image), _LEAST_LIGHT)
         behind *= _shadows(sample, kept)[..., None]
         old = without_rim(sample, objects)
-        alpha = (far * (1 - matte))[..., None]
-        image = to_srgb(old * (1 - alpha) + behind * alpha)
-        untouched = alpha[..., 0] <= 0
+        joint = _beneath(far, objects)
+        joined = multiband(old, behind.astype(np.float32), joint, levels=_BANDS)
+        image = to_srgb(joined + (old - joined) * matte[..., None])
+        reach = np.ones((4 << _BANDS, 4 << _BANDS), np.uint8)
+        untouched = (cv2.dilate((joint > 0).astype(np.uint8), reach) == 0) | (matte >= 1)
         image[untouched] = sample.image[untouched]
         replaced = (far >= 0.5) & ~objects
         notes = sample.annotations
@@ -141,6 +145,13 @@ def _far_first(depth: NDArray[np.float32], objects: Mask, share: float) -> Alpha
     limit = float(np.partition(background, count)[count])
     alpha = np.clip((np.log(limit) - np.log(near)) / 0.10 + 0.5, 0, 1).astype(np.float32)
     return cv2.GaussianBlur(alpha, (0, 0), 0.8)
+
+
+def _beneath(far: Alpha, objects: Mask) -> Alpha:
+    """Return (H, W) an alpha without objects, carried on beneath them: no edge of it runs along their outlines."""
+    if far.min() >= 1 or not objects.any() or objects.all():
+        return far
+    return push_pull(far[..., None], (~objects).astype(np.float32))[..., 0]
 
 
 def without_rim(sample: Sample, objects: Mask) -> Linear:

@@ -178,15 +178,18 @@ def _cutout(sample: Sample, params: CrowdingParams, i: int, white: NDArray[np.fl
 
 
 def _hides(sample: Sample, box: tuple[float, float, float, float]) -> float:
-    """Return the largest share of any object's box that a box hides; objects nearer than it are not hidden."""
+    """Return how much too much a box hides of objects behind it, or is hidden by those before it."""
     boxes = sample.annotations.boxes.astype(np.float64)
-    boxes = boxes[(boxes[:, 3] <= box[3]) & (boxes[:, 2] > boxes[:, 0])]
+    boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
     if not len(boxes):
         return 0.0
     wide = np.minimum(boxes[:, 2], box[2]) - np.maximum(boxes[:, 0], box[0])
     high = np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1])
+    common = np.clip(wide, 0, None) * np.clip(high, 0, None)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    share = np.clip(wide, 0, None) * np.clip(high, 0, None) / area
+    behind = boxes[:, 3] <= box[3]
+    mine = max((box[2] - box[0]) * (box[3] - box[1]), 1.0)
+    share = np.where(behind, common / area, common / mine)
     return float(np.clip(share - 0.5, 0, None).max() * 2)  # up to half of an object is what crowds do
 
 

@@ -165,3 +165,46 @@ def test_a_frame_takes_milliseconds() -> None:
     for _ in range(5):
         audit(sample, after)
     assert (time.process_time() - start) / 5 < 0.03
+
+
+def test_every_verdict_has_a_reason() -> None:
+    from synth.pipeline import shifted
+    from synth.registry import create
+
+    sample = box_sample(160, 90, seed=2)
+    for name in ("weather/fog", "occlusion/pole", "occlusion/vehicle", "pose/yaw", "context/misplaced", "shape/lens"):
+        verdicts = shifted(sample, create(name), 4, seed=1).verdicts
+        assert len(verdicts) >= len(sample.annotations)
+        assert all(verdict.reason for verdict in verdicts), name
+
+
+def test_what_hides_an_object_is_said_in_the_step_that_does() -> None:
+    sample = _square()
+    cover = np.zeros((100, 100), np.bool_)
+    cover[30:50] = True
+    hidden = note(covered(sample, sample.image, cover), "hidden_by", {1: "a pole stands before it"})
+    assert audit(sample, hidden)[0].reason == "50% of what was visible is left: a pole stands before it"
+    cover[50:60] = True
+    more = covered(hidden, hidden.image, cover)
+    (verdict,) = audit(hidden, more)
+    assert verdict.visible_fraction == pytest.approx(0.5)
+    assert "pole" not in verdict.reason
+
+
+def test_objects_that_left_the_frame_are_told_from_hidden_ones() -> None:
+    from synth.pose.camera import turned
+    from synth.reproject import reproject
+
+    sample = box_sample(320, 180, seed=1)
+    sample = replace(sample, annotations=replace(sample.annotations, boxes_amodal=None), scene=None)
+    assert sample.camera is not None
+    found = {}
+    for degrees in (70.0, -70.0):
+        after = reproject(sample, turned(sample.camera, yaw_deg=degrees))
+        found[degrees] = audit(sample, after)
+    gone = [v for verdicts in found.values() for v in verdicts if v.kind == "invalid"]
+    assert gone
+    assert {v.reason for v in gone} == {"it is out of the frame"}
+    cover = np.ones((180, 320), np.bool_)
+    hidden = audit(sample, covered(sample, sample.image, cover))
+    assert {v.reason for v in hidden} == {"no pixel of it is visible"}

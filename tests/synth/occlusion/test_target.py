@@ -44,7 +44,9 @@ def test_a_larger_occluder_contains_the_smaller(kind: str) -> None:
     sample, hidden = box_sample(320, 180, seed=2), []
     for visible in (0.9, 0.5, 0.15):
         after = Target().apply(sample, TargetParams(visible, (1,), (kind,), (11,)))
-        hidden.append((sample.annotations.segmentation != 255) & (after.annotations.segmentation == 255))
+        hidden.append(
+            np.not_equal(sample.annotations.segmentation, 255) & np.equal(after.annotations.segmentation, 255)
+        )
     assert not (hidden[0] & ~hidden[1]).any()
     assert not (hidden[1] & ~hidden[2]).any()
 
