@@ -27,7 +27,7 @@ def veiling_luminance(angle_deg: float) -> float:
     """Return cd/m2 of veil for one lux at the camera, CIE 146: 10 / a^3 + 5 / a^2 (1 + (age / 62.5)^4), a in degrees.
 
     >>> round(veiling_luminance(2.0) / veiling_luminance(20.0))  # near its square further out, steeper near the source
-    187
+    180
     """
     angle = max(angle_deg, SMALLEST_DEG)
     return 10.0 / angle**3 + 5.0 * AGE_TERM / angle**2
