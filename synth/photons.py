@@ -39,7 +39,7 @@ def normal_field(height: int, width: int, seed: int) -> NDArray[np.float32]:
 
 
 @njit(cache=True, inline="always")
-def _mix(seed, number):  # type: ignore[no-untyped-def]  # numba infers: uint64 -> uint64
+def mix(seed, number):  # type: ignore[no-untyped-def]  # numba infers: uint64 -> uint64
     """SplitMix64: the number-th output of the stream of a seed."""
     z = seed + np.uint64(number + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -52,7 +52,7 @@ def _fill(seed, out):  # type: ignore[no-untyped-def]  # numba infers
     rows, columns = out.shape[:2]
     for i in range(rows):
         for j in range(columns):
-            bits = _mix(seed, i * columns + j)
+            bits = mix(seed, i * columns + j)
             for c in range(3):
                 out[i, j, c] = _NORMAL[(bits >> np.uint64(16 * c)) & np.uint64((1 << _BITS) - 1)]
 
@@ -63,7 +63,7 @@ def _expose(linear, full_scale, read_noise, seed, out):  # type: ignore[no-untyp
     zero = np.float32(0.0)
     for i in range(rows):
         for j in range(columns):
-            bits = _mix(seed, i * columns + j)
+            bits = mix(seed, i * columns + j)
             for c in range(3):
                 electrons = max(linear[i, j, c], zero) * full_scale
                 noise = _NORMAL[(bits >> np.uint64(16 * c)) & np.uint64((1 << _BITS) - 1)]
