@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from synth.albumentations_shift import AlbumentationsShift
     from synth.recipe import Recipe
     from synth.replaying import Remade, remake
     from synth.synthesis import Generated, Interrupted, generate
-    from synth.transforms import AlbumentationsShift, ShiftedDataset, Shifts
+    from synth.transforms import ShiftedDataset, Shifts, as_torchvision
 
 __all__ = [
     "AlbumentationsShift",
@@ -18,6 +19,7 @@ __all__ = [
     "Remade",
     "ShiftedDataset",
     "Shifts",
+    "as_torchvision",
     "generate",
     "remake",
 ]
@@ -29,9 +31,10 @@ _HOMES = {
     "Generated": "synthesis",
     "Interrupted": "synthesis",
     "generate": "synthesis",
-    "AlbumentationsShift": "transforms",
+    "AlbumentationsShift": "albumentations_shift",
     "ShiftedDataset": "transforms",
     "Shifts": "transforms",
+    "as_torchvision": "transforms",
 }
 
 
