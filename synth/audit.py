@@ -140,9 +140,12 @@ def _why_gone(before: Sample, after: Sample, old: int | None, row: int) -> str:
     corners = np.array([[x1, y1, 1], [x2, y1, 1], [x1, y2, 1], [x2, y2, 1]]) @ np.linalg.inv(before.camera.K).T
     world = np.concatenate([corners * depth_m, np.ones((4, 1))], axis=1) @ before.camera.cam_to_world.T
     pixels, depth = after.camera.project(world[:, :3])
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    front = pixels[depth > 0]  # what is behind the camera is not in its frame
+    if not len(front):
+        return gone
+    low, high = front.min(axis=0), front.max(axis=0)
     outside = high[0] <= 0 or high[1] <= 0 or low[0] >= after.width or low[1] >= after.height
-    return gone if (depth <= 0).all() or outside else hidden
+    return gone if outside else hidden
 
 
 def visible_fraction(before: Sample, after: Sample, old: int, row: int) -> float:
