@@ -161,6 +161,7 @@ def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def
     rows, columns = depth.shape
     nearest = np.full((rows, columns), np.float32(np.inf))
     seen = np.zeros((rows, columns), np.bool_)
+    last, last_z = np.zeros(columns, np.int64), np.full(columns, np.float32(-1.0))
     for i in range(rows):
         for j in range(columns):
             z = depth[i, j]
@@ -168,11 +169,16 @@ def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def
             if rise < 0 and abs(height + z * rise) < np.float32(EVEN_M) + np.float32(0.003) * z:
                 continue
             foot = (-height / z - c - a * np.float32(j)) / b  # row, from pixel centres
-            target = int(np.rint(np.float32(2.0) * foot)) - i
-            if target > i and target < rows and (not seen[target, j] or z < nearest[target, j]):
-                seen[target, j], nearest[target, j] = True, z
-                for k in range(3):
-                    out[target, j, k] = linear[i, j, k]
+            target = int(np.rint(np.float32(2.0) * min(max(foot, np.float32(-2.0 * rows)), np.float32(2.0 * rows)))) - i
+            # a surface that leans has its rows mirrored further apart: what lies between belongs to it too
+            joined = i > 0 and abs(z - last_z[j]) < np.float32(0.1) * z and abs(target - last[j]) <= 6
+            first, final = (min(target, last[j] + 1), max(target, last[j] - 1)) if joined else (target, target)
+            last[j], last_z[j] = target, z
+            for m in range(max(first, i + 1), min(final + 1, rows)):
+                if not seen[m, j] or z < nearest[m, j]:
+                    seen[m, j], nearest[m, j] = True, z
+                    for k in range(3):
+                        out[m, j, k] = linear[i, j, k]
     known = np.zeros(columns, np.bool_)
     for i in range(rows):
         for j in range(columns):
@@ -180,8 +186,8 @@ def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def
                 known[j] = True
                 continue
             for k in range(3):
-                last = out[i - 1, j, k] if known[j] else linear[i, j, k]
-                out[i, j, k] = last + np.float32(0.02) * (overhead[k] - last) if known[j] else last
+                value = out[i - 1, j, k] if known[j] else linear[i, j, k]
+                out[i, j, k] = value + np.float32(0.02) * (overhead[k] - value) if known[j] else value
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")

@@ -114,7 +114,7 @@ def _shade(image: Image, depth: Depth, camera: Camera, size: tuple[int, int], lo
     target = ground * _mean(light, ground, wide[0]) + (np.float32(1.0) - ground) * _mean(light, upright, wide[1])
     target = np.log(np.maximum(target, np.float32(0.004)))
     near = (max(1, size[0] // 40) | 1,) * 2
-    weight = np.float32(1.0) - np.isinf(coarse)
+    weight = np.isfinite(coarse).astype(np.float32)
     mean = _mean(level, weight, near)
     variance = np.maximum(_mean(level * level, weight, near) - mean * mean, np.float32(0.0))
     slope = variance / (variance + np.float32(CONTRAST**2))
