@@ -34,9 +34,10 @@ SPILL_CD = 250.0  # over the cut-off; R112 allows 625
 SHOULDER = 0.6  # of the camera's response: white under any light stays below 1 / 0.6
 SHOWN_LAMP = 1.6  # how much brighter than by day a lamp is shown; its scattered light is reckoned in full
 _SMALLEST_WITH_LAMPS = 160
+_LAMPS_AT = 440  # pixels across: lamps are blobs, to be found in a reduced picture
 _MOST_LAMPS = 24
 _MOST_FOUND = 1000  # coloured specks all over: no picture of a street
-_LOWEST_LAMP_M, _LONGEST_LAMP, _MOST_TOGETHER = 0.3, 3.0, 5
+_LOWEST_LAMP_M, _LONGEST_LAMP, _MOST_TOGETHER = 0.3, 3.0, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +108,10 @@ def lamps(image: Image, depth: Depth, camera: Camera) -> tuple[NDArray[np.uint8]
     height, width = image.shape[:2]
     if width < _SMALLEST_WITH_LAMPS:  # a cut-out: a lamp cannot be told from a coloured thing
         return np.zeros((height, width), np.uint8), np.zeros((0, 5), np.float32)
-    size = (width // 2, max(1, height // 2))  # lamps are blobs: half the size is enough
-    half = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
-    red, green, blue = cv2.split(half)
+    step = max(2, round(width / _LAMPS_AT))
+    size = (width // step, max(1, height // step))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
+    red, green, blue = cv2.split(small)
     strongest = cv2.max(cv2.max(red, green), blue)
     colour = cv2.subtract(strongest, cv2.min(cv2.min(red, green), blue))
     colour[blue == strongest] = 0  # no lamp of the road is blue
@@ -117,13 +119,13 @@ def lamps(image: Image, depth: Depth, camera: Camera) -> tuple[NDArray[np.uint8]
     reach = max(5, size[0] // 48) | 1
     along = cv2.morphologyEx(colour, cv2.MORPH_OPEN, np.ones((1, reach), np.uint8))
     up = cv2.morphologyEx(colour, cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8))
-    small = cv2.subtract(colour, cv2.max(along, up))
+    speck = cv2.subtract(colour, cv2.max(along, up))
     around = cv2.blur(strongest, (2 * reach + 1, 2 * reach + 1))
     outshines = cv2.LUT(cv2.subtract(strongest, around), _OUTSHINING)
-    found = cv2.min(cv2.min(cv2.LUT(small, _COLOURED), cv2.LUT(strongest, _BRIGHT)), outshines).reshape(size[::-1])
+    found = cv2.min(cv2.min(cv2.LUT(speck, _COLOURED), cv2.LUT(strongest, _BRIGHT)), outshines).reshape(size[::-1])
     coarse = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).reshape(size[::-1])
     found[cv2.dilate(np.isinf(coarse).view(np.uint8), np.ones((3, 3), np.uint8)).reshape(found.shape) > 0] = 0
-    found, sources = _lamps_only(found, half, coarse, camera)
+    found, sources = _lamps_only(found, small, coarse, camera)
     return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width), sources
 
 
