@@ -15,7 +15,7 @@ Family = Literal["weather", "lighting", "sensor", "texture", "shape", "pose", "c
 FAMILIES: tuple[str, ...] = (
     "weather", "lighting", "sensor", "texture", "shape", "pose", "context", "occlusion", "imagenet_c",
 )  # fmt: skip
-Need = Literal["depth", "instances", "camera", "scene", "model"]
+Need = Literal["depth", "instances", "camera", "scene", "model", "previous"]
 Change = Literal["appearance", "geometry", "content"]
 P = TypeVar("P")
 
