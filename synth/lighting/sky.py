@@ -109,7 +109,7 @@ def _between_leaves(green, tint, blue, behind):  # type: ignore[no-untyped-def] 
     green, behind: of the pixel and of the darker things around it, as share of the sky's
     """
     zero, one = np.float32(0.0), np.float32(1.0)
-    bright = min(max((green - np.float32(0.55)) / np.float32(0.3), zero), one)
+    bright = min(max((green - np.float32(0.46)) / np.float32(0.35), zero), one)
     hemmed = min(max((np.float32(0.9) - behind) / np.float32(0.2), zero), one)
     like = min(max(np.float32(1.6) - abs(tint - blue) / (np.float32(0.12) + np.float32(0.5) * abs(blue)), zero), one)
     if tint > blue:  # bluer than the sky lower down: the sky overhead
