@@ -9,7 +9,7 @@ areas of things. A classification image is painted in its middle. A frame withou
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from synth.regions import Mask, Region, ellipse, pick, regions
 from synth.registry import register
 from synth.relabel import note
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.texture.patterns import PATTERNS, reflectance
+from synth.texture.patterns import GROUPS, PATTERNS, reflectance
 
 _MOST = 64  # objects for which something is drawn; frames with more leave the rest alone
 
@@ -43,7 +43,8 @@ class RepaintParams:
 class Repaint:
     """Colour, pattern or material of objects replaced.
 
-    pattern: "any" draws one for each object; min_side_px: smaller objects are left alone
+    pattern: one of them, a group of them (colour, pattern, material), or "any"; drawn for each object
+    min_side_px: smaller objects are left alone
     """
 
     name: ClassVar[str] = "texture/object"
@@ -58,20 +59,21 @@ class Repaint:
     )
     params_type: ClassVar[type[RepaintParams]] = RepaintParams
 
-    pattern: Literal["any", "plain", "stripes", "checker", "dots", "camouflage", "rust", "noise"] = "any"
+    pattern: str = "any"
     min_side_px: int = 4
 
     def __post_init__(self) -> None:
-        if self.pattern not in ("any", *PATTERNS):
-            raise ValueError(f"pattern: expected any, {', '.join(PATTERNS)}, got {self.pattern!r}")
+        if self.pattern not in ("any", *GROUPS, *PATTERNS):
+            raise ValueError(f"pattern: expected any, {', '.join((*GROUPS, *PATTERNS))}, got {self.pattern!r}")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> RepaintParams:
         found = [r for r in regions(sample) if min(r.width, r.height) >= self.min_side_px][:_MOST]
-        drawn = [(rng.choice(PATTERNS), rng.seed(), rng.uniform(2.0, 6.0)) for _ in found]
+        offered = GROUPS.get(self.pattern, PATTERNS if self.pattern == "any" else (self.pattern,))
+        drawn = [(rng.choice(offered), rng.seed(), rng.uniform(2.0, 6.0)) for _ in found]
         return RepaintParams(
             share=self.table.at(severity) / 100,
             targets=tuple(region.key for region in found),
-            patterns=tuple(name if self.pattern == "any" else self.pattern for name, _, _ in drawn),
+            patterns=tuple(name for name, _, _ in drawn),
             seeds=tuple(seed for _, seed, _ in drawn),
             sizes=tuple(size for _, _, size in drawn),
         )

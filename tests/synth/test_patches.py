@@ -49,22 +49,23 @@ def test_any_size_of_frame_and_hole_works(size: tuple[int, int]) -> None:
         assert fill_background(image, hole, texture=True).shape == image.shape
 
 
+@pytest.mark.slow
 def test_patches_are_nearer_to_the_town_without_the_object_than_a_smooth_fill() -> None:
     """The town is rendered again without each of its largest objects; mean absolute error inside the masks."""
     errors: dict[bool, list[float]] = {False: [], True: []}
-    for sample in TownDataset(11, 2, width=320, height=180, split="test", frames_per_drive=1):
+    for sample in TownDataset(11, 4, width=480, height=270, split="test", frames_per_drive=1):
         found = [object_region(sample, row) for row in range(len(sample.annotations))]
-        inside = [r for r in found if r is not None and r.window[0] > 2 and r.window[2] < 318 and r.window[3] < 178]
-        for region in sorted(inside, key=lambda r: -r.pixels)[:4]:
+        inside = [r for r in found if r is not None and r.window[0] > 2 and r.window[2] < 478 and r.window[3] < 268]
+        for region in sorted(inside, key=lambda r: -r.pixels)[:3]:
             assert sample.scene is not None
             assert sample.camera is not None
             assert sample.instances is not None
             truth = sample.scene.render(sample.camera, [Remove(region.key)]).image
-            mask = region.full((180, 320))
+            mask = region.full((270, 480))
             others = (sample.instances > 0) & ~mask
             hole = (cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & ~others
             for texture, found_errors in errors.items():
                 filled = fill_background(sample.image, hole, avoid=others, texture=texture)
                 found_errors.append(float(np.abs(filled[mask].astype(int) - truth[mask]).mean()))
-    assert len(errors[True]) >= 5
+    assert len(errors[True]) >= 9
     assert np.mean(errors[True]) < 0.95 * np.mean(errors[False])

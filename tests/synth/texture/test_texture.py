@@ -11,9 +11,10 @@ import pytest
 from scenes.sample import Annotations, Sample
 from synth.boxworld import GROUND, box_sample
 from synth.pipeline import shifted
-from synth.radiometry import luminance, to_linear
+from synth.radiometry import luminance, to_linear, to_srgb
+from synth.random import Rng
 from synth.texture.object import Repaint
-from synth.texture.patterns import PATTERNS, reflectance
+from synth.texture.patterns import GROUPS, PATTERNS, reflectance
 from synth.texture.road import Road
 from synth.texture.road_area import inverse_depth_plane, road_mask
 from synth.texture.surfaces import SURFACES
@@ -100,3 +101,34 @@ def test_the_plane_is_that_of_the_ground() -> None:
     rows, columns = np.nonzero(road & (sample.depth < 50))
     fitted = plane[0] * (columns + 0.5) + plane[1] * (rows + 0.5) + plane[2]
     assert np.allclose(1 / fitted, sample.depth[rows, columns], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("group", "names"), sorted(GROUPS.items()))
+def test_a_group_draws_its_own_members_only(group: str, names: tuple[str, ...]) -> None:
+    sample = box_sample(160, 90)
+    drawn = {name for seed in range(40) for name in Repaint(pattern=group).draw(sample, 3, Rng(seed)).patterns}
+    assert drawn == set(names)
+    with pytest.raises(ValueError, match="material"):
+        Repaint(pattern="velvet")
+
+
+def test_every_pattern_is_in_one_group() -> None:
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(PATTERNS)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_shading_is_a_factor_of_the_new_paint(pattern: str) -> None:
+    """The same object under half the light, scene and all: the picture of it has half the light wherever it is lit."""
+    image = np.full((80, 80, 3), 150, np.uint8)
+    image[20:60, 20:60] = (140, 60, 60)
+    instances = np.zeros((80, 80), np.int32)
+    instances[20:60, 20:60] = 1
+    notes = Annotations(boxes=np.array([[20, 20, 60, 60]]), labels=np.array([0]))
+    sample = Sample(sample_id="lit", image=image, annotations=notes, instances=instances)
+    dark = replace(sample, image=to_srgb(0.5 * to_linear(image)))
+    lit, dim = (
+        to_linear(shifted(s, Repaint(pattern=pattern), 5, seed=4).sample.image[25:55, 25:55]) for s in (sample, dark)
+    )
+    bright = lit > 0.03
+    assert bright.any()
+    assert np.median(dim[bright] / lit[bright]) == pytest.approx(0.5, rel=0.1)
