@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from scenes.errors import InputError, did_you_mean
 from scenes.plugins import PRIVATE, load_attribute, looks_like_attribute
+from synth.backends.shift import BackendShift, backend_class, names_backend
 from synth.shift import FAMILIES, SeverityTable, Shift
 
 T = TypeVar("T", bound=type)
@@ -117,7 +118,13 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def resolve(name: str) -> type[Any]:
-    """Return the shift class of a full name, a bare name (the physical one), `module:attr` or `file.py:attr`."""
+    """Return the shift class of a full or bare name, `module:attr`, `file.py:attr` or `albumentations:TRANSFORM`.
+
+    A bare name means the physical shift. Transforms of albumentations and imgaug (see `synth.backends`) are found by
+    name wherever one stands, and are no part of `all` or a family.
+    """
+    if names_backend(name):
+        return backend_class(name)
     if looks_like_attribute(name):
         cls = load_attribute(name, what="shift")
         if not isinstance(cls, type):
@@ -157,6 +164,8 @@ def create(name: str, options: Mapping[str, Any] | None = None) -> Shift[Any]:
     """Return a shift by name with its options; unknown options are errors that name the nearest known one."""
     cls = resolve(name)
     options = dict(options or {})
+    if issubclass(cls, BackendShift):
+        return cls.from_options(options)
     known = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in options:
         if key not in known:
