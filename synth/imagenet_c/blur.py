@@ -70,7 +70,7 @@ class MotionBlur(Corruption):
 
     def corrupt(self, image: Image, constants: Constants, seed: int) -> Image:
         angle = Rng(seed, "angle").uniform(-45, 45)
-        return blur_taps(image, motion_taps(round(constants[0]), constants[1], angle, image.shape[:2]))
+        return blur_taps(image, motion_taps(round(constants[0]), constants[1], angle, (image.shape[0], image.shape[1])))
 
 
 @register
@@ -141,7 +141,7 @@ def _disk(padded, half, out):  # type: ignore[no-untyped-def]  # numba infers
 
     half: (2r + 1,) half widths of the disk's rows.
     """
-    rows, values = out.shape
+    _rows, values = out.shape
     radius = len(half) // 2
     sums = np.zeros((2 * radius + 1, padded.shape[1]), np.int32)  # of the last rows, turn by turn
     total = np.empty(values, np.int32)

@@ -8,7 +8,6 @@ from typing import ClassVar
 import cv2
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from scenes.sample import Image
 from synth.imagenet_c.bits import normals
@@ -41,11 +40,11 @@ class Snow(Corruption):
 
     def corrupt(self, image: Image, constants: Constants, seed: int) -> Image:
         mean, deviation, zoom, threshold, radius, sigma, kept = constants
-        flakes = _zoomed_noise(*image.shape[:2], zoom, seed) * np.float32(deviation) + np.float32(mean)
+        flakes = _zoomed_noise(image.shape[0], image.shape[1], zoom, seed) * np.float32(deviation) + np.float32(mean)
         _, flakes = cv2.threshold(flakes, threshold - 1e-7, 0, cv2.THRESH_TOZERO)
         codes = cv2.convertScaleAbs(flakes, alpha=255.0).reshape(flakes.shape)
         angle = Rng(seed, "angle").uniform(-135, -45)
-        layer = blur_taps(codes, motion_taps(round(radius), sigma, angle, image.shape[:2]))
+        layer = blur_taps(codes, motion_taps(round(radius), sigma, angle, (image.shape[0], image.shape[1])))
         out = np.empty_like(image)
         _snow(image, layer, np.float32(kept), out)
         return out
@@ -65,7 +64,7 @@ class Frost(Corruption):
     constants: ClassVar = ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))  # weights: picture, frost
 
     def corrupt(self, image: Image, constants: Constants, seed: int) -> Image:
-        layer = frost_layer(*image.shape[:2], Rng(seed, "frost"))
+        layer = frost_layer(image.shape[0], image.shape[1], Rng(seed, "frost"))
         out = np.empty_like(image)
         _weigh(
             image.reshape(-1), layer.reshape(-1), np.float32(constants[0]), np.float32(constants[1]), out.reshape(-1)
@@ -87,7 +86,7 @@ class Fog(Corruption):
         brightest = float(image.max()) / 255.0
         dim = brightest / (brightest + strength)
         out = np.empty_like(image)
-        cloud = plasma(*image.shape[:2], decay, seed)
+        cloud = plasma(image.shape[0], image.shape[1], decay, seed)
         _cloud(image, cloud, np.float32(dim), np.float32(255.0 * strength * dim), out)
         return out
 
@@ -110,7 +109,7 @@ class Spatter(Corruption):
 
     def corrupt(self, image: Image, constants: Constants, seed: int) -> Image:
         mean, deviation, sigma, threshold, strength, mud = constants
-        noise = normals(*image.shape[:2], Rng(seed, "spatter").seed())
+        noise = normals(image.shape[0], image.shape[1], Rng(seed, "spatter").seed())
         size = 2 * int(4 * sigma + 0.5) + 1
         blurred = cv2.GaussianBlur(noise, (size, size), sigma, borderType=cv2.BORDER_REPLICATE).reshape(noise.shape)
         liquid = np.float32(mean) + np.float32(deviation) * blurred
