@@ -285,7 +285,10 @@ class Recipe(_Frozen):
             recipe = cls.model_validate(dict(mapping))
         except ValidationError as error:
             raise InputError(f"recipe: {_reason(error)}") from error
-        recipe.choices()
+        try:
+            recipe.choices()  # wrong names and options are told before anything is made
+        except InputError as error:
+            raise InputError(f"recipe: {str(error).removeprefix('recipe: ')}") from error
         return recipe
 
     @classmethod

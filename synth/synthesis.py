@@ -118,9 +118,9 @@ def run(
     if finished is not None:
         return finished
     _check_work(job.work, identity)
+    executor = _executor(job, workers)
     with locked(job.work, "work folder"):
         resumed = _check_work(job.work, identity)
-        executor = _executor(job, workers)
         try:
             _probe(job, opened)
             write_json(job.work / "job.json", identity)
