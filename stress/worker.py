@@ -210,7 +210,7 @@ class Worker:
         if cell.shift == CLEAN:
             return Shifted(sample=sample, params=None, verdicts=audit(sample, sample))
         shift = self.shifts[cell.shift]
-        needs = frozenset(shift.needs) & {"depth", "camera"}
+        needs = frozenset(shift.needs) & {"depth", "camera", "previous"}
         if (index, needs) not in self._completed:
             depth = self.depth if "depth" in needs else None  # loaded when first needed
             self._completed[index, needs] = complete(sample, shift, depth=depth)
@@ -323,6 +323,8 @@ def _lacks(sample: Sample, shift: AnyShift) -> str | None:
         return "needs a scene (the town or a fitted one)"
     if "instances" in shift.needs and sample.instances is None and sample.annotations.masks is None:
         return "needs object masks"
+    if "previous" in shift.needs and sample.previous is None and sample.scene is None:
+        return "needs the frame before, or a scene to render it from (data in sequences, the town or a fitted one)"
     return None
 
 

@@ -124,6 +124,13 @@ def complete(sample: Sample, shift: AnyShift, *, depth: DepthSource | None = Non
         raise InputError(f"{shift.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a capture")
     if "instances" in shift.needs and sample.instances is None and sample.annotations.masks is None:
         raise InputError(f"{shift.name} needs object masks; sample {sample.sample_id!r} has none")
+    if "previous" in shift.needs and sample.previous is None:
+        if sample.scene is None:
+            raise InputError(
+                f"{shift.name} needs the frame before; sample {sample.sample_id!r} has none, and no scene to render it "
+                "from: use data in sequences, the town or a capture"
+            )
+        completed["previous"] = "rendered from the scene, in which nothing but the camera moves"
     if shift.needs & {"camera", "depth"}:
         sample, assumed = completed_camera(sample)
         if assumed:

@@ -48,9 +48,7 @@ class DeadRows:
     params_type: ClassVar[type[DeadRowsParams]] = DeadRowsParams
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> DeadRowsParams:
-        return DeadRowsParams(
-            share=0.01 * self.table.at(severity), rows_share=rng.uniform(0.3, 0.8), seed=rng.seed()
-        )
+        return DeadRowsParams(share=0.01 * self.table.at(severity), rows_share=rng.uniform(0.3, 0.8), seed=rng.seed())
 
     def apply(self, sample: Sample, params: DeadRowsParams) -> Sample:
         image = np.array(sample.image, order="C")

@@ -26,7 +26,7 @@ from synth.shift import Change, Family, Need, SeverityTable
 
 _NEAREST_M = 1.5  # nothing of a scene is nearer to a driving camera
 _COARSE = 4  # motion is computed once for so many pixels a side
-_MOST_STEPS = 20
+_MOST_STEPS = 14
 _LONGEST = 0.12  # of the picture's width: longer paths are cut, they are as good as gone
 
 
@@ -129,7 +129,7 @@ def _gather(image, linear, motion, longest, out):  # type: ignore[no-untyped-def
                 continue
             if length > longest:
                 dx, dy, length = dx * longest / length, dy * longest / length, longest
-            steps = min(int(length) + 2, _MOST_STEPS)
+            steps = min(int(np.float32(0.6) * length) + 2, _MOST_STEPS)
             # every second pixel starts its samples half a step later: steps do not show
             offset = half + np.float32(0.25) * np.float32(1 - 2 * ((i + j) & 1))
             red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)

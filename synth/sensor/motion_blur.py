@@ -14,7 +14,7 @@ from numba import njit
 
 from scenes.errors import InputError
 from scenes.sample import Image, Sample
-from synth.radiometry import decode, encode
+from synth.radiometry import encode, to_linear
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -69,21 +69,21 @@ def blur_along(image: Image, length_px: float, direction_rad: float) -> Image:
     # A step along the line moves `major` pixels along the axis that is walked.
     half = 0.5 * (max(length_px, 1.0) * major - 1.0) if length_px * major > 1.0 else 0.0
     out = np.empty_like(image, order="C")
-    source = np.ascontiguousarray(image)
+    linear = to_linear(np.ascontiguousarray(image))
     if steep:
-        _blur(source.transpose(1, 0, 2), np.float32(half), slope, out.transpose(1, 0, 2))
+        _blur(linear.transpose(1, 0, 2), np.float32(half), slope, out.transpose(1, 0, 2))
     else:
-        _blur(source, np.float32(half), slope, out)
+        _blur(linear, np.float32(half), slope, out)
     return out
 
 
-@njit(cache=True)
-def _blur(image, half, slope, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Blur (R, C, 3) along lines row = start + slope x column, 2 half + 1 columns long.
+@njit(cache=True, fastmath=True)
+def _blur(linear, half, slope, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Blur linear light (R, C, 3) along lines row = start + slope x column, 2 half + 1 columns long.
 
     A line is read and written between rows by linear interpolation, so that it shows no steps.
     """
-    rows, columns = image.shape[0], image.shape[1]
+    rows, columns = linear.shape[0], linear.shape[1]
     whole = int(half)
     end = half - np.float32(whole)
     scale = np.float32(1.0) / (np.float32(2.0) * half + np.float32(1.0))
@@ -94,7 +94,17 @@ def _blur(image, half, slope, out):  # type: ignore[no-untyped-def]  # numba inf
     first, last = int(np.floor(-max(drop, 0.0))), int(np.ceil(rows - 1 - min(drop, 0.0)))
     for start in range(first, last + 2):
         for k in range(columns + 2 * pad):
-            _read(image, min(max(k - pad, 0), columns - 1), start + slope * (k - pad), line[k])
+            place = start + slope * (k - pad)
+            upper = int(np.floor(place))
+            part = np.float32(place - upper)
+            column, high, low = (
+                min(max(k - pad, 0), columns - 1),
+                min(max(upper, 0), rows - 1),
+                min(max(upper + 1, 0), rows - 1),
+            )
+            for c in range(3):
+                light = linear[high, column, c]
+                line[k, c] = light + part * (linear[low, column, c] - light)
         for c in range(3):
             total = np.float32(0.0)
             for k in range(pad - whole, pad + whole + 1):
@@ -111,14 +121,3 @@ def _blur(image, half, slope, out):  # type: ignore[no-untyped-def]  # numba inf
                 for c in range(3):
                     out[row, x, c] = encode(before[x, c] + part * (after[x, c] - before[x, c]))
         before, after = after, before
-
-
-@njit(cache=True, inline="always")
-def _read(image, column, row, pixel):  # type: ignore[no-untyped-def]  # numba infers
-    """Read linear light (3,) at a whole column and a row between rows; the border is continued."""
-    upper = int(np.floor(row))
-    part = np.float32(row - upper)
-    high, low = min(max(upper, 0), image.shape[0] - 1), min(max(upper + 1, 0), image.shape[0] - 1)
-    for c in range(3):
-        light = decode(image[high, column, c])
-        pixel[c] = light + part * (decode(image[low, column, c]) - light)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numba import njit
 
 from scenes.camera import Camera
 from scenes.errors import InputError
@@ -74,13 +75,8 @@ def _enlargement(camera: Camera, turned_rad: float) -> float:
 
 def _warp(old: Camera, new: Camera, turned_rad: float) -> Warp:
     """Return where the new frame's pixels come from, and where the old frame's points go."""
-    x = ((np.arange(new.width) + 0.5 - new.K[0, 2]) / new.K[0, 0]).astype(np.float32)
-    y = ((np.arange(new.height) + 0.5 - new.K[1, 2]) / new.K[1, 1]).astype(np.float32)
-    angle = turned_rad * ((np.arange(new.height) + 0.5) / new.height - 0.5)
-    cos, sin = np.cos(angle).astype(np.float32)[:, None], np.sin(angle).astype(np.float32)[:, None]
-    depth = cos - x[None, :] * sin
-    source_x = (x[None, :] * cos + sin) / depth * np.float32(old.K[0, 0]) + np.float32(old.K[0, 2])
-    source_y = (y * np.float32(old.K[1, 1]))[:, None] / depth + np.float32(old.K[1, 2])
+    source_x, source_y = (np.empty((new.height, new.width), np.float32) for _ in range(2))
+    _fill(old.K, new.K, turned_rad, source_x, source_y)
 
     def forward(points: Points) -> Points:
         ray_x = (points[:, 0] - old.K[0, 2]) / old.K[0, 0]
@@ -94,3 +90,22 @@ def _warp(old: Camera, new: Camera, turned_rad: float) -> Warp:
         return np.stack([column, row], axis=1)
 
     return Warp(x=source_x, y=source_y, forward=forward)
+
+
+@njit(cache=True)
+def _fill(old_K, new_K, turned_rad, source_x, source_y):  # type: ignore[no-untyped-def]  # numba infers
+    """Write (H, W) old pixels of the new ones: the ray of a pixel, turned with its row."""
+    height, width = source_x.shape
+    one = np.float32(1.0)
+    for i in range(height):
+        turn = turned_rad * ((i + 0.5) / height - 0.5)
+        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        y = np.float32((i + 0.5 - new_K[1, 2]) / new_K[1, 1] * old_K[1, 1])
+        x = np.float32((0.5 - new_K[0, 2]) / new_K[0, 0])
+        step = np.float32(1.0 / new_K[0, 0])
+        focal, centre_x, centre_y = np.float32(old_K[0, 0]), np.float32(old_K[0, 2]), np.float32(old_K[1, 2])
+        for j in range(width):
+            ray = x + step * np.float32(j)
+            away = one / (cos - ray * sin)
+            source_x[i, j] = (ray * cos + sin) * away * focal + centre_x
+            source_y[i, j] = y * away + centre_y
