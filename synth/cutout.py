@@ -105,16 +105,17 @@ def horizon_row(sample: Sample) -> float:
 
 @dataclass(frozen=True)
 class Ground:
-    """Level ground as a frame shows it: row of the horizon, metres of the camera above it, rows of the frame."""
+    """Level ground as a frame shows it: row of the horizon, metres of the camera above it, size of the frame."""
 
     horizon: float
     camera_m: float
     rows: int
+    columns: int
 
     @classmethod
     def of(cls, sample: Sample) -> Ground:
         camera = sample.camera or Camera.assumed(sample.width, sample.height)
-        return cls(horizon_row(sample), ground_frame(camera)[1], sample.height)
+        return cls(horizon_row(sample), ground_frame(camera)[1], sample.height, sample.width)
 
     def px_per_m(self, foot: float) -> float:
         """Return how many pixels a metre takes that stands at a row."""

@@ -29,7 +29,7 @@ CARS = ("hatchback", "sedan", "estate", "suv")
 VEHICLES = (*CARS, "van", "truck", "bus")
 PEOPLE = ("pedestrian",)
 YAWS = 8  # steps of a turn
-VARIANTS = {"pedestrian": 12}  # of a kind; 3 of the others
+VARIANTS = {"pedestrian": 12}  # of a kind; 2 of the others
 # What data sets call these kinds; classes are looked up in this order.
 WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(CARS, ("car", "vehicle")),
@@ -76,7 +76,7 @@ def actor(kind: str, *, variant: int, yaw_step: int) -> Sprite:
 
     Every person is seen from two sides only, so that few have to be rendered.
     """
-    variant %= VARIANTS.get(kind, 3)
+    variant %= VARIANTS.get(kind, 2)
     return _render(kind, variant, (3 * variant + yaw_step % 2 if kind in PEOPLE else yaw_step) % YAWS)
 
 

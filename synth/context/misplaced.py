@@ -22,13 +22,14 @@ from synth.random import Rng
 from synth.regions import Region, class_names, pick, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, YAWS, actor
+from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, actor
 
 WHERE = ("sky", "roof", "pavement", "upside_down")
 _MOST = 8
 _MOST_ENLARGED = 1.7  # what would have to grow more is rendered instead: it would be blurred
 _PLACES = 6  # in the sky, tried for each copy; the one that hides the least of other objects is taken
 _KINDS = (*CARS, "van", "pedestrian", "pedestrian", "cyclist")
+_VIEWS = (1, 2, 5, 6)  # eighths of a turn from which copies are seen
 _PAVEMENT = ("sidewalk", "pavement", "terrain", "footpath")
 
 
@@ -144,7 +145,7 @@ class Misplaced:
                 copy = donor.scaled(factor, flipped=params.flipped[i])
             else:
                 kind = params.kinds[i]
-                sprite = actor(kind, variant=rng.integer(0, 1 << 20), yaw_step=rng.integer(0, YAWS))
+                sprite = actor(kind, variant=rng.integer(0, 1 << 20), yaw_step=rng.choice(_VIEWS))
                 scale = min(tall / SIZE[kind][2], 0.5 * original.width / SIZE[kind][0])
                 lit = sprite.lit(white, px_per_m=scale, flipped=params.flipped[i] and kind in PEOPLE)
                 copy = labelled(original, lit, WORDS[kind])

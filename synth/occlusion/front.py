@@ -23,8 +23,9 @@ from synth.sprites import PEOPLE, WORDS, YAWS, actor, side_by_side
 
 Columns = NDArray[np.int64]
 HIDES = 0.9  # of a target's height and width: enough for the heaviest occlusion
-_NEAREST = (1.0, 0.8, 0.62, 0.5, 0.4, 0.3, 0.22)  # factors on the drawn nearness, tried until it is tall enough
-_DEEPEST_FOOT = 1.3  # of the frame's height: something nearer shows too little of itself
+_NEAREST = (1.0, 0.8, 0.62, 0.5, 0.4, 0.3)  # factors on the drawn nearness, tried until it is tall enough
+_DEEPEST_FOOT = 1.2  # of the frame's height: something nearer shows too little of itself
+_LARGEST = 0.65  # of the frame's width and height: something larger hides the street, not an object
 
 
 def foot_row(ground: Ground, target: Region, nearer: float) -> float:
@@ -70,6 +71,8 @@ def choose_actor(ground: Ground, target: Region, kinds: Sequence[str], nearer: f
         for step in range(YAWS):
             turn = 2 * np.pi * step / YAWS
             wide = (abs(np.cos(turn)) * width + abs(np.sin(turn)) * length) * scale
+            if wide > _LARGEST * ground.columns or tall * scale > _LARGEST * ground.rows:
+                continue
             if wide >= HIDES * target.width or kind in PEOPLE:
                 (along if step % (YAWS // 2) == 0 else across).append(Actor(kind, step, near))
     able = [*along, *across] if set(kinds) <= set(PEOPLE) else along or across
