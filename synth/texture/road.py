@@ -1,4 +1,4 @@
-"""Another road surface: cracks, patches, paving stones, gravel or painted graffiti, in perspective.
+"""Another road surface: cracks, patches, paving stones, gravel, graffiti or coloured asphalt, in perspective.
 
 The road is where the segmentation says so (class `road`, if the sample's `meta["class_names"]` has it), else the ground
 in front of the camera that has the colour of the road before the bumper. Its inverse depth is fitted by a plane (a flat
@@ -40,9 +40,9 @@ class RoadParams:
 @register
 @dataclass(frozen=True)
 class Road:
-    """A damaged, repaired, paved, loose or painted road surface.
+    """A damaged, repaired, paved, loose, painted or coloured road surface.
 
-    surface: "any" draws one
+    surface: cracked, patched; paved, gravel (material); graffiti (pattern); coloured; "any" draws one
     """
 
     name: ClassVar[str] = "texture/road"
@@ -57,7 +57,7 @@ class Road:
     )
     params_type: ClassVar[type[RoadParams]] = RoadParams
 
-    surface: Literal["any", "cracked", "patched", "paved", "gravel", "graffiti"] = "any"
+    surface: Literal["any", "cracked", "patched", "paved", "gravel", "graffiti", "coloured"] = "any"
 
     def __post_init__(self) -> None:
         if self.surface not in ("any", *SURFACES):
@@ -77,18 +77,23 @@ class Road:
         if plane is None:
             return sample
         rows, columns = np.nonzero(mask)
-        inverse = plane[0] * (columns + 0.5) + plane[1] * (rows + 0.5) + plane[2]
+        a, b, c = (np.float32(v) for v in plane)
+        inverse = a * (columns.astype(np.float32) + 0.5) + b * (rows.astype(np.float32) + 0.5) + c
         near = inverse > 1 / _FARTHEST_M
         rows, columns, inverse = rows[near], columns[near], inverse[near]
         if not len(rows):
             return sample
         x, y = _on_the_ground(sample.camera, rows, columns, inverse)
-        footprint = np.abs(plane[1]) / inverse**2  # metres of road along the view that one pixel row covers
-        old = to_linear(sample.image[rows, columns])
-        level = _level(sample, mask)[rows, columns]
-        new = surface(params.surface, params.seed, old, level, x, y, footprint.astype(np.float32))
         spread = 0.5 + 0.5 * np.clip(lookup_noise(params.seed, x, y, cell=4.0, octaves=3)[0], -1, 1)
         alpha = np.clip((_quantile(spread, params.share) - spread) * 9 + 0.5 + 5 * (params.share >= 1), 0, 1)
+        new_here = alpha > 0
+        if not new_here.all():
+            rows, columns, inverse, alpha = (part[new_here] for part in (rows, columns, inverse, alpha))
+            x, y = x[:, new_here], y[:, new_here]
+        footprint = np.abs(b) / (inverse * inverse)  # metres of road along the view that one pixel row covers
+        old = to_linear(sample.image[rows, columns])
+        level = _level(sample, mask)[rows // 2, columns // 2]
+        new = surface(params.surface, params.seed, old, level, x, y, footprint)
         image = sample.image.copy()
         image[rows, columns] = to_srgb(old + (new - old) * alpha[:, None])
         return replace(sample, image=image)
@@ -96,29 +101,23 @@ class Road:
 
 def _quantile(spread: Field, share: float) -> float:
     """Return the threshold under which the wanted share of a field lies."""
-    ordered = np.sort(spread, axis=None)
-    return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+    return float(np.partition(spread, place := min(len(spread) - 1, int(share * len(spread))))[place])
 
 
 def _on_the_ground(
-    camera: Camera, rows: NDArray[np.intp], columns: NDArray[np.intp], inverse: NDArray[np.float64]
+    camera: Camera, rows: NDArray[np.intp], columns: NDArray[np.intp], inverse: Field
 ) -> tuple[Field, Field]:
     """Return world x and y of road pixels, each (1, K) float32 metres."""
     depth = 1 / inverse
-    local = np.stack(
-        [
-            (columns + 0.5 - camera.K[0, 2]) / camera.K[0, 0] * depth,
-            (rows + 0.5 - camera.K[1, 2]) / camera.K[1, 1] * depth,
-            depth,
-        ],
-        axis=1,
-    )
-    world = local @ camera.cam_to_world[:3, :3].T + camera.position
-    return world[None, :, 0].astype(np.float32), world[None, :, 1].astype(np.float32)
+    right = (columns.astype(np.float32) + np.float32(0.5 - camera.K[0, 2])) * (depth / np.float32(camera.K[0, 0]))
+    down = (rows.astype(np.float32) + np.float32(0.5 - camera.K[1, 2])) * (depth / np.float32(camera.K[1, 1]))
+    turn, place = camera.cam_to_world[:2, :3].astype(np.float32), camera.position.astype(np.float32)
+    x, y = (turn[k, 0] * right + turn[k, 1] * down + turn[k, 2] * depth + place[k] for k in (0, 1))
+    return x[None], y[None]
 
 
 def _level(sample: Sample, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return (H, W, 3) linear light of the bare road: its mean colour with soft shadows, without markings."""
+    """Return linear light of the bare road for blocks of 2 x 2 pixels: its mean colour with soft shadows, no marks."""
     small = (max(1, sample.width // 4), max(1, sample.height // 4))
     weight = cv2.resize(mask.astype(np.float32), small, interpolation=cv2.INTER_AREA)
     colour = to_linear(cv2.resize(sample.image, small, interpolation=cv2.INTER_AREA))
@@ -128,5 +127,7 @@ def _level(sample: Sample, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     sigma = max(1.0, small[0] / 40)
     spread = cv2.GaussianBlur(colour * weight[..., None], (0, 0), sigma)
     total = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), sigma)
-    level: NDArray[np.float32] = cv2.resize(spread / total[..., None], (sample.width, sample.height))
+    level: NDArray[np.float32] = cv2.resize(
+        spread / total[..., None], (-(-sample.width // 2), -(-sample.height // 2))
+    ).reshape(-(-sample.height // 2), -(-sample.width // 2), 3)
     return level

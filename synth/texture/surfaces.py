@@ -14,12 +14,25 @@ from synth.noise import Field, lookup_noise
 from synth.radiometry import Linear
 from synth.random import Rng
 
-SURFACES = ("cracked", "patched", "paved", "gravel", "graffiti")
+SURFACES = ("cracked", "patched", "paved", "gravel", "graffiti", "coloured")
+_PIGMENTS = (
+    (0.30, 0.07, 0.05),
+    (0.08, 0.20, 0.10),
+    (0.07, 0.14, 0.28),
+    (0.38, 0.26, 0.10),
+)  # of lanes for buses, bicycles
 
 
 def surface(kind: str, seed: int, old: Linear, level: Linear, x: Field, y: Field, footprint: Field) -> Linear:
     """Return the light of a kind of surface; see the module."""
-    makers = {"cracked": _cracked, "patched": _patched, "paved": _paved, "gravel": _gravel, "graffiti": _graffiti}
+    makers = {
+        "cracked": _cracked,
+        "patched": _patched,
+        "paved": _paved,
+        "gravel": _gravel,
+        "graffiti": _graffiti,
+        "coloured": _coloured,
+    }
     return makers[kind](seed, old, level, x, y, footprint).astype(np.float32)
 
 
@@ -104,8 +117,20 @@ def _graffiti(seed: int, old: Linear, level: Linear, x: Field, y: Field, footpri
         width = rng.uniform(0.10, 0.17)
         ramp = width * 0.25 + 0.4 * footprint
         there = np.clip((width - np.abs(field - rng.uniform(-0.2, 0.2))) / ramp + 0.5, 0, 1) * _seen(0.35, footprint)
-        out += (np.maximum(colour, 0.03) * white - out) * (0.9 * there)[:, None]
+        on = np.flatnonzero(there > 0)
+        out[on] += (np.maximum(colour, 0.03) * white[on] - out[on]) * (0.9 * there[on])[:, None]
     return out
+
+
+def _coloured(seed: int, old: Linear, level: Linear, x: Field, y: Field, footprint: Field) -> Linear:
+    """Pigmented asphalt, worn here and there; markings lie on it, and what shades the road shades it."""
+    pigment = np.array(Rng(seed, "pigment").choice(_PIGMENTS), np.float32) / 0.16  # asphalt reflects about 16 %
+    bare = level.mean(axis=1, keepdims=True)
+    bright = old.mean(axis=1, keepdims=True) / np.maximum(bare, 1e-4)
+    marking = np.clip((bright - 1.5) * 2, 0, 1)
+    worn = 0.25 * np.clip(0.5 + lookup_noise(seed, x, y, cell=1.5, octaves=4)[0], 0, 1)[:, None]
+    paint = bare * np.clip(bright, 0.1, 1.5) * pigment
+    return paint + (old - paint) * np.maximum(marking, worn)
 
 
 def _hash(seed: int, column: Field, row: Field) -> Field:
