@@ -129,7 +129,7 @@ def _search_and_mean(colours, anchor, inside, usable, targets, field, penalty, r
     """Improve field (h, w, 2) and the hole's colours (h, w, 3), both in place."""
     height, width = inside.shape
     cost = np.zeros((height, width), np.float32)
-    state = np.uint32(2463534242)
+    state = np.int64(2463534242)
     for _ in range(rounds):
         for k in range(len(targets)):
             y, x = targets[k, 0], targets[k, 1]
@@ -157,10 +157,8 @@ def _search_and_mean(colours, anchor, inside, usable, targets, field, penalty, r
                     )
                 reach = farthest
                 while reach >= 1:
-                    state ^= state << np.uint32(13)
-                    state ^= state >> np.uint32(17)
-                    state ^= state << np.uint32(5)
-                    low, high = np.int64(state & np.uint32(0xFFFF)), np.int64(state >> np.uint32(16))
+                    state = (state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes' generator
+                    low, high = (state >> 8) & 0xFFF, state >> 20
                     up = max(reach // 4, 1)
                     i = field[y, x, 0] + low % (2 * up + 1) - up
                     j = field[y, x, 1] + high % (2 * reach + 1) - reach
