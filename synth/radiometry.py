@@ -62,7 +62,12 @@ def encode(linear):  # type: ignore[no-untyped-def]  # numba infers: float32 -> 
     return _TO_SRGB[int(np.sqrt(clipped) * np.float32(_STEPS) + np.float32(0.5))]
 
 
-@njit(cache=True, nogil=True, inline="always")
+def rows_of(image: Image) -> NDArray[np.uint8]:
+    """Return a view (H, 3 W) of a contiguous picture (H, W, 3), as row kernels take it."""
+    return image.reshape(image.shape[0], -1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def decode_row(codes, red, green, blue):  # type: ignore[no-untyped-def]  # numba infers
     """For kernels: a row (3 W,) of interleaved codes to one array (W,) of linear radiance a channel.
 
@@ -74,7 +79,7 @@ def decode_row(codes, red, green, blue):  # type: ignore[no-untyped-def]  # numb
         blue[j] = _TO_LINEAR[codes[3 * j + 2]]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def encode_row(red, green, blue, steps, codes):  # type: ignore[no-untyped-def]  # numba infers
     """For kernels: linear radiance of each channel (W,) to a row (3 W,) of interleaved codes, clipped.
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scenes.camera import Camera
 from scenes.sample import Depth, Image
 from synth.atmosphere import Air, Colour, ray_geometry, sky_codes
-from synth.radiometry import FAST, Linear, decode_row, encode_row
+from synth.radiometry import FAST, Linear, decode_row, encode_row, rows_of
 from synth.wet import DRY, Water, film_of, water_row
 
 _FULL = 30.0  # optical depth beyond which nothing gets through
-_NO_COVER = np.zeros((1, 1), np.uint16)
+_NO_COVER = np.zeros((0, 0), np.uint16)
 _NO_LIGHT = np.zeros((1, 1, 3), np.float32)
 
 
@@ -46,7 +46,10 @@ def veil(
     source, depth, geometry = np.ascontiguousarray(image), np.ascontiguousarray(depth), ray_geometry(camera)
     rim, tau = _rim(image, depth, geometry, air)
     air_parts = (geometry, air.law(), rim, tau, colour, np.float32(grey))
-    _veil(source, depth, air_parts, (cover, light), (water.ground, water.laid), out)
+    if water is DRY:
+        _veil(rows_of(source), depth, air_parts, (cover, light), rows_of(out))
+    else:
+        _veil_wet(rows_of(source), depth, air_parts, (cover, light), (water.ground, water.laid), rows_of(out))
     return out
 
 
@@ -105,7 +108,7 @@ def _low(z, rise, length, beta, scale, height):  # type: ignore[no-untyped-def] 
     return min(beta * length * (decay(height / scale) * mean * (far - under) + under), np.float32(_FULL))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau):  # type: ignore[no-untyped-def]  # numba infers
     """Fill tau (W,) with extinction x path of row i; return how many of the rim's pixels are done."""
     a, b, c, d, up_x, up_y, up_z, height = geometry
@@ -151,7 +154,7 @@ def _at_rim(rim, depth, sky, geometry, law, tau):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _transmission(depth, geometry, law, rim, rim_tau, out):  # type: ignore[no-untyped-def]  # numba infers
-    tau, done = np.empty(depth.shape[1], np.float32), 0
+    tau, done = np.empty(depth.shape[1], np.float32), np.int64(0)
     for i in range(depth.shape[0]):
         done = _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau)
         for j in range(tau.size):
@@ -159,30 +162,52 @@ def _transmission(depth, geometry, law, rim, rim_tau, out):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _veil(image, depth, air, particles, water, out):  # type: ignore[no-untyped-def]  # numba infers
-    """One pass, row by row: water on the ground, air before it, particles before all."""
-    geometry, law, rim, rim_tau, colour, lost = air
-    cover, light = particles
+def _veil(image, depth, air, particles, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Lay air and particles before a picture (H, 3 W)."""
+    rows, columns = depth.shape
+    red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
+    steps, tau = np.empty((3, columns), np.uint16), np.empty(columns, np.float32)
+    shade = np.empty((3, columns), np.float32)
+    state = np.array([0, -1])
+    for i in range(rows):
+        decode_row(image[i], red, green, blue)
+        _before_row(i, depth, air, particles, state, tau, shade, red, green, blue)
+        encode_row(red, green, blue, steps, out[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _veil_wet(image, depth, air, particles, water, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Lay water on the ground of a picture (H, 3 W), and air and particles before it."""
     ground, laid = water
     rows, columns = depth.shape
-    covered, wet = cover.size == depth.size and light.size > 3, laid.size > 4
     red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
-    steps, tau, done = np.empty((3, columns), np.uint16), np.empty(columns, np.float32), 0
-    shade, shown, film = np.empty((3, columns), np.float32), -1, film_of(rows, columns, laid)
+    steps, tau = np.empty((3, columns), np.uint16), np.empty(columns, np.float32)
+    shade = np.empty((3, columns), np.float32)
+    state, film = np.array([0, -1]), film_of(rows, columns, laid)
     for i in range(rows):
-        decode_row(image[i].reshape(-1), red, green, blue)
-        if wet:
-            water_row(i, ground, laid, film, red, green, blue)
-        done = _optical_depth(i, depth, geometry, law, rim, rim_tau, done, tau)
-        _air_row(tau, colour, lost, red, green, blue)
-        if covered:
-            if shown != i * light.shape[0] // rows:
-                shown = i * light.shape[0] // rows
-                for k in range(3):
-                    for j in range(columns):
-                        shade[k, j] = light[shown, j * light.shape[1] // columns, k]
-            _cover_row(cover[i], shade, tau, red, green, blue)
-        encode_row(red, green, blue, steps, out[i].reshape(-1))
+        decode_row(image[i], red, green, blue)
+        water_row(i, ground, laid, film, red, green, blue)
+        _before_row(i, depth, air, particles, state, tau, shade, red, green, blue)
+        encode_row(red, green, blue, steps, out[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _before_row(i, depth, air, particles, state, tau, shade, red, green, blue):  # type: ignore[no-untyped-def]
+    """Lay air and particles before row i of each channel (W,); state: rim pixels done, row of the particles' light."""
+    geometry, law, rim, rim_tau, colour, lost = air
+    cover, light = particles
+    rows, columns = depth.shape
+    state[0] = _optical_depth(i, depth, geometry, law, rim, rim_tau, state[0], tau)
+    _air_row(tau, colour, lost, red, green, blue)
+    if cover.size < depth.size:
+        return
+    row = i * light.shape[0] // rows
+    if state[1] != row:
+        state[1] = row
+        for k in range(3):
+            for j in range(columns):
+                shade[k, j] = light[row, j * light.shape[1] // columns, k]
+    _cover_row(cover[i], shade, tau, red, green, blue)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
 from synth.noise import lookup_noise
-from synth.radiometry import FAST, Linear, decode_row, encode_row, to_linear
+from synth.radiometry import FAST, Linear, decode_row, encode_row, rows_of, to_linear
 from synth.weather.surfaces import Codes, Map, ground_map, ground_share, plane_of, shrunk, stretch, stretch_row
 
 WET_ALBEDO = 0.55
@@ -74,7 +74,7 @@ def wet_ground(sample: Sample, depth: Depth, camera: Camera, *, film_mm: float, 
         return image
     water = water_on(sample, depth, camera, film_mm=film_mm, seed=seed)
     out = np.empty(image.shape, np.uint8)
-    _wet(image, water.ground, water.laid, out)
+    _wet(rows_of(image), water.ground, water.laid, rows_of(out))
     return out
 
 
@@ -248,10 +248,6 @@ def _wet(image, ground, laid, out):  # type: ignore[no-untyped-def]  # numba inf
     red, green, blue = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
     steps, film = np.empty((3, columns), np.uint16), film_of(rows, columns, laid)
     for i in range(rows):
-        row = image[i].reshape(-1)
-        if ground[i].max() == 0:
-            out[i].reshape(-1)[:] = row
-            continue
-        decode_row(row, red, green, blue)
+        decode_row(image[i], red, green, blue)
         water_row(i, ground, laid, film, red, green, blue)
-        encode_row(red, green, blue, steps, out[i].reshape(-1))
+        encode_row(red, green, blue, steps, out[i])

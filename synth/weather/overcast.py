@@ -20,7 +20,7 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
 from synth.atmosphere import airlight_of, depth_and_camera, sky_codes
 from synth.noise import lookup_noise
-from synth.radiometry import FAST, decode_row, encode_row
+from synth.radiometry import FAST, decode_row, encode_row, rows_of
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -87,7 +87,15 @@ class Overcast:
         maps = np.concatenate([_shade(image, depth, camera, size, lost), _sky(params, camera, size, dim)])
         gain = np.array([dim * (1.0 + lost * (c - 1.0)) for c in COOL], np.float32)
         out = np.empty_like(image)
-        _cloud(image, sky_codes(image, depth), maps, gain, np.float32(COLOUR_LOST * lost), np.float32(lost), out)
+        _cloud(
+            rows_of(image),
+            sky_codes(image, depth),
+            maps,
+            gain,
+            np.float32(COLOUR_LOST * lost),
+            np.float32(lost),
+            rows_of(out),
+        )
         return replace(sample, image=out)
 
 
@@ -167,7 +175,7 @@ def _cloud(image, sky, maps, gain, grey, lost, out):  # type: ignore[no-untyped-
     g0, g1, g2 = gain
     less = one - grey
     for i in range(rows):
-        row = image[i].reshape(-1)
+        row = image[i]
         decode_row(row, red, green, blue)
         stretch_row(maps, upper[i], lower[i], down[i], left, right, near, line, here)
         for j in range(columns):
@@ -186,4 +194,4 @@ def _cloud(image, sky, maps, gain, grey, lost, out):  # type: ignore[no-untyped-
             red[j] = r + part * (here[3, j] * np.float32(0.99) - r)
             green[j] = g + part * (here[3, j] - g)
             blue[j] = b + part * (here[3, j] * np.float32(1.03) - b)
-        encode_row(red, green, blue, steps, out[i].reshape(-1))
+        encode_row(red, green, blue, steps, out[i])

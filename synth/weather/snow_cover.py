@@ -20,7 +20,7 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Image, Sample
 from synth.atmosphere import airlight_of, depth_and_camera, ray_geometry
 from synth.noise import lookup_noise
-from synth.radiometry import FAST, decode_row, encode_row, luminance, to_linear
+from synth.radiometry import FAST, decode_row, encode_row, luminance, rows_of, to_linear
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -95,7 +95,7 @@ class SnowCover:
         ground = ground_map(sample, depth, camera)
         standing = upward_cover(image, depth, camera, kinds, ground, depth_cm=params.depth_cm)
         out = np.empty_like(image)
-        _lay(image, ground, standing, lying, np.float32(params.radiance), out)
+        _lay(rows_of(image), ground, standing, lying, np.float32(params.radiance), rows_of(out))
         return replace(sample, image=out)
 
 
@@ -267,7 +267,7 @@ def _lay(image, ground, standing, lying, radiance, out):  # type: ignore[no-unty
     left, right, near = stretch(columns, lying.shape[2])
     upper, lower, down = stretch(rows, lying.shape[1])
     for i in range(rows):
-        decode_row(image[i].reshape(-1), red, green, blue)
+        decode_row(image[i], red, green, blue)
         stretch_row(lying, upper[i], lower[i], down[i], left, right, near, line, here)
         for j in range(columns):
             flat[j] = np.float32(ground[i, j]) * np.float32(1.0 / 255.0)
@@ -287,4 +287,4 @@ def _lay(image, ground, standing, lying, radiance, out):  # type: ignore[no-unty
             blue[j] = blue[j] * keep[j] + snow[j] * (one + cold)
         for j in range(columns):
             green[j] = green[j] * keep[j] + snow[j]
-        encode_row(red, green, blue, steps, out[i].reshape(-1))
+        encode_row(red, green, blue, steps, out[i])

@@ -163,7 +163,7 @@ def _drop_narrow(mask, plane, width_px):  # type: ignore[no-untyped-def]  # numb
                 start = -1
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy")
 def stretch(count, size):  # type: ignore[no-untyped-def]  # numba infers
     """For kernels: how `count` pixels lie on `size` coarser ones: left neighbour, right neighbour, nearness to it."""
     left, right, near = np.empty(count, np.uintp), np.empty(count, np.uintp), np.empty(count, np.float32)
