@@ -1,4 +1,4 @@
-"""Another place behind the objects: desert, forest, sea or a hall; the objects keep their pixels.
+"""Another place behind the objects: desert, forest, sea, a hall or a picture; the objects keep their pixels.
 
 What is farthest goes first: sky, then buildings, then the ground up to the objects' feet. Objects keep a soft outline
 without a rim of the old place, and a shadow at their feet. What was replaced says nothing in the segmentation and has
@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.camera import Camera
 from scenes.errors import InputError
-from scenes.sample import Sample
+from scenes.sample import Image, Sample
 from synth.blend import Alpha, multiband, scene_white
-from synth.context.places import PLACES, make_place
+from synth.context.places import PLACES, Place, make_place
 from synth.cutout import horizon_row
 from synth.fill import push_pull
 from synth.radiometry import Linear, to_linear, to_srgb
@@ -26,6 +27,7 @@ from synth.random import Rng
 from synth.regions import Mask, Region, ellipse, ignore_value, object_region, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.texture.styles import Style, draw_style, style_image
 
 _BANDS = 2  # old and new place are joined over about 2^2 pixels in what is coarse, sharply in what is fine
 _LEAST_LIGHT = np.float32(0.4)  # a street in the shade is exposed so that an open place is bright
@@ -33,12 +35,17 @@ _LEAST_LIGHT = np.float32(0.4)  # a street in the shade is exposed so that an op
 
 @dataclass(frozen=True)
 class BackgroundParams:
-    """share: of the background's pixels that is replaced; objects: how many are kept (0 = nothing is done)."""
+    """share: of the background's pixels that is replaced; objects: how many are kept (0 = nothing is done).
+
+    picture, digest: name of the user's picture and hash of its pixels, empty = a place made from the seed
+    """
 
     share: float
     place: str
     seed: int
     objects: int
+    picture: str = ""
+    digest: str = ""
 
 
 @register
@@ -46,7 +53,9 @@ class BackgroundParams:
 class Background:
     """The background replaced by another place, from far to near.
 
-    place: "any" draws one
+    place:    "any" draws one
+    pictures: folder of background pictures, or one file, instead of the built-in places; how far away what they show
+              is stays unknown
     """
 
     name: ClassVar[str] = "context/background"
@@ -62,6 +71,7 @@ class Background:
     params_type: ClassVar[type[BackgroundParams]] = BackgroundParams
 
     place: Literal["any", "desert", "forest", "sea", "hall"] = "any"
+    pictures: str = ""
 
     def __post_init__(self) -> None:
         if self.place not in ("any", *PLACES):
@@ -70,8 +80,14 @@ class Background:
     def draw(self, sample: Sample, severity: float, rng: Rng) -> BackgroundParams:
         drawn, seed = rng.choice(PLACES), rng.seed()
         kind = drawn if self.place == "any" else self.place
+        found = draw_style(self.pictures, Rng(seed, "picture")) if self.pictures else Style("", "", seed)
         return BackgroundParams(
-            share=self.table.at(severity) / 100, place=kind, seed=seed, objects=len(kept_objects(sample))
+            share=self.table.at(severity) / 100,
+            place=kind if not found.name else "picture",
+            seed=seed,
+            objects=len(kept_objects(sample)),
+            picture=found.name,
+            digest=found.digest,
         )
 
     def apply(self, sample: Sample, params: BackgroundParams) -> Sample:
@@ -85,9 +101,8 @@ class Background:
         far = _far_first(sample.depth, objects, params.share)
         if not (far >= 0.5).any():
             return sample
-        place = make_place(params.place, params.seed, sample.camera)
-        behind = place.light * np.maximum(1.4 * scene_white(sample.image), _LEAST_LIGHT)
-        behind *= _shadows(sample, kept)[..., None]
+        place = self._place(sample, sample.camera, params)
+        behind = place.light * _shadows(sample, kept)[..., None]
         old = without_rim(sample, objects)
         joint = _beneath(far, objects)
         joined = multiband(old, behind.astype(np.float32), joint, levels=_BANDS)
@@ -103,6 +118,26 @@ class Background:
             notes = replace(notes, segmentation=segmentation)
         depth = np.where(replaced, place.depth, sample.depth)
         return replace(sample, image=image, annotations=notes, depth=depth)
+
+    def _place(self, sample: Sample, camera: Camera, params: BackgroundParams) -> Place:
+        """Return the place in the light of the frame; a picture of the user's in its own."""
+        if not params.picture:
+            place = make_place(params.place, params.seed, camera)
+            return Place(place.light * np.maximum(1.4 * scene_white(sample.image), _LEAST_LIGHT), place.depth)
+        drawn = Style(params.picture, params.digest, params.seed)
+        picture = style_image(self.pictures, drawn, sample.height, sample.width)
+        light = to_linear(_covering(picture, sample.height, sample.width))
+        return Place(light, np.full(light.shape[:2], np.nan, np.float32))
+
+
+def _covering(picture: Image, height: int, width: int) -> Image:
+    """Return the middle of a picture, enlarged or reduced so that it just fills (height, width)."""
+    h, w = picture.shape[:2]
+    factor = max(height / h, width / w)
+    size = (max(width, round(w * factor)), max(height, round(h * factor)))
+    resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    return np.ascontiguousarray(resized[top : top + height, left : left + width])
 
 
 def kept_objects(sample: Sample) -> list[Region]:

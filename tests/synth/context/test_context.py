@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.context.background import Background
@@ -165,3 +167,21 @@ def test_the_pavement_is_where_the_segmentation_says() -> None:
         if where == "pavement":
             assert ground[min(224, round(foot * 225) - 1), int(centre * 400)] == 3
     assert "pavement" in result.params.where
+
+
+def test_a_picture_of_ones_own_can_be_the_background(tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    Picture.fromarray(np.full((50, 80, 3), (40, 160, 40), np.uint8)).save(tmp_path / "meadow.png")
+    sample = box_sample(320, 180)
+    result = shifted(sample, Background(pictures=str(tmp_path)), 5, seed=1)
+    assert result.params.picture == "meadow.png"
+    assert sample.instances is not None
+    assert result.sample.depth is not None
+    behind = sample.instances == 0
+    above = behind & (np.arange(180)[:, None] < 40)
+    assert (result.sample.image[above] == (40, 160, 40)).mean() > 0.99
+    assert np.isnan(result.sample.depth[behind]).all()
+    Picture.fromarray(np.zeros((50, 80, 3), np.uint8)).save(tmp_path / "meadow.png")
+    with pytest.raises(InputError, match="hash"):
+        Background(pictures=str(tmp_path)).apply(sample, result.params)
