@@ -92,9 +92,15 @@ def shade(image, depth, share, pinhole, axes, sun, casters, leaves, kept, out): 
     image, out: flat rows (H, 3 W); pinhole: 1/fx, cx, 1/fy, cy; axes, casters: in the frame of the sun
     sun: tangent of its elevation, cosine of it, sine and cosine of its azimuth; leaves (64, 64) noise, periodic
     """
+    # An edge and a ray pass each other at less than the offset measured along the caster: by the sine between them.
+    sine, flat_x, flat_z = sun[0] * sun[1], abs(sun[1] * sun[2]), sun[1] * sun[3]
+    edges = np.empty(3, np.float32)  # upright edges of a wall, its roof, the deck of a bridge
+    edges[0] = abs(sun[2])
+    edges[1] = flat_x / np.sqrt(sine * sine + flat_x * flat_x)
+    edges[2] = sine / np.sqrt(sine * sine + flat_z * flat_z)
     factor = np.empty(image.shape[1], np.float32)
     for i in range(image.shape[0]):
-        _dark_row(i, depth[i], share[i], pinhole, axes, sun, casters, leaves, kept, factor)
+        _dark_row(i, depth[i], share[i], pinhole, axes, sun, edges, casters, leaves, kept, factor)
         _multiply_row(image[i], factor)
         encode_row(factor, out[i])
 
@@ -106,17 +112,12 @@ def _multiply_row(codes, factor):  # type: ignore[no-untyped-def]  # numba infer
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _dark_row(i, depth, share, pinhole, axes, sun, casters, leaves, kept, factor):  # type: ignore[no-untyped-def]  # numba infers
+def _dark_row(i, depth, share, pinhole, axes, sun, edges, casters, leaves, kept, factor):  # type: ignore[no-untyped-def]  # numba infers
     """Fill factor (3 W,) with the light that is left in each pixel of row i."""
     one, half, none = np.float32(1.0), np.float32(0.5), np.float32(0.0)
     a0, a1, a2 = axes[0, 0], axes[0, 1], axes[0, 2]
     b0, b1, b2 = axes[1, 0], axes[1, 1], axes[1, 2]
     c0, c1, c2, camera_m = axes[2, 0], axes[2, 1], axes[2, 2], axes[2, 3]
-    # An edge and a ray pass each other at less than the offset measured along the caster: by the sine between them.
-    sine, flat_x, flat_z = sun[0] * sun[1], abs(sun[1] * sun[2]), sun[1] * sun[3]
-    by_roof = flat_x / np.sqrt(sine * sine + flat_x * flat_x)
-    by_deck = sine / np.sqrt(sine * sine + flat_z * flat_z)
-    by_side = abs(sun[2])
     y = (np.float32(i) + half - pinhole[3]) * pinhole[2]
     for j in range(len(depth)):
         z, sky = depth[j], share[j]
@@ -140,21 +141,26 @@ def _dark_row(i, depth, share, pinhole, axes, sun, casters, leaves, kept, factor
                         away, h = casters[n, 3] - toward, casters[n, 2] - height
                         dark = max(dark, _leafy(a, away, h, casters[n, 4], pixel, sun, leaves))
                     continue
-                elif kind == np.float32(WALL):
-                    side = sun[3] * across + sun[2] * toward
-                    away = (casters[n, 1] - side) / sun[2]
-                    ahead = sun[3] * (toward + away) - sun[2] * across
-                    inside = by_side * min(ahead - casters[n, 2], casters[n, 3] - ahead)
-                    inside = min(inside, by_roof * (casters[n, 4] - height - away * sun[0]))
                 else:
-                    away = (casters[n, 1] - height) / sun[0]
-                    side = sun[3] * across + sun[2] * (toward + away)
-                    ahead = sun[3] * (toward + away) - sun[2] * across - casters[n, 4] * side
-                    inside = by_deck * min(ahead - casters[n, 2], casters[n, 3] - ahead)
+                    inside, away = _flat(across, toward, height, sun, casters, n, edges)
                 dark = max(dark, _covered(inside, away / sun[1], pixel))
             dark *= one - sky
         for c in range(3):
             factor[3 * j + c] = one - dark * (one - kept[c])
+
+
+@njit(cache=True, inline="always")
+def _flat(across, toward, height, sun, casters, n, edges):  # type: ignore[no-untyped-def]  # numba infers
+    """Return how far within a wall or a bridge the ray to the sun passes, and how far off, level, both metres."""
+    if casters[n, 0] == np.float32(WALL):
+        away = (casters[n, 1] - sun[3] * across - sun[2] * toward) / sun[2]
+        ahead = sun[3] * (toward + away) - sun[2] * across
+        inside = edges[0] * min(ahead - casters[n, 2], casters[n, 3] - ahead)
+        return min(inside, edges[1] * (casters[n, 4] - height - away * sun[0])), away
+    away = (casters[n, 1] - height) / sun[0]
+    side = sun[3] * across + sun[2] * (toward + away)
+    ahead = sun[3] * (toward + away) - sun[2] * across - casters[n, 4] * side
+    return edges[2] * min(ahead - casters[n, 2], casters[n, 3] - ahead), away
 
 
 @njit(cache=True, inline="always")

@@ -22,7 +22,7 @@ from synth.atmosphere import depth_and_camera
 from synth.ground import ground_frame
 from synth.lighting.exposure import flat
 from synth.lighting.rows import TO_LINEAR, encode_row
-from synth.lighting.scatter import AGE_TERM, filled, mix_rows, veil_size, widened
+from synth.lighting.scatter import AGE_TERM, filled, mix_rows, spoke, veil_size, widened
 from synth.lighting.sky import sky_matte
 from synth.radiometry import Linear
 from synth.random import Rng
@@ -184,10 +184,7 @@ def _ghosts(params: LowSunParams, camera: Camera, strength: float) -> NDArray[np
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _scatter(depth, sun, light, blades, plane, ghosts, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill out (h, w, 3). sun: x, y, 1 / focal, pixels per reduced pixel; light: glow, star, sheen, core^2, star turn.
-
-    The spokes are the real part of (x + i y)^blades, whose phase goes round `blades` times about the sun.
-    """
+    """Fill out (h, w, 3). sun: x, y, 1 / focal, pixels per reduced pixel; light: glow, star, sheen, core^2, turn."""
     one, none = np.float32(1.0), np.float32(0.0)
     glow, star, sheen, core2, cosine, sine = light
     for i in range(depth.shape[0]):
@@ -201,15 +198,11 @@ def _scatter(depth, sun, light, blades, plane, ghosts, out):  # type: ignore[no-
             near = one / (angle2 + core2)
             level = glow * near * (one + np.float32(STEEPER_RAD) * np.sqrt(near))
             if angle2 < np.float32(0.2):
-                real, imaginary, inverse = one, none, one / np.sqrt(max(angle2, np.float32(1e-9)))
-                for _ in range(blades):
-                    real, imaginary = (real * x - imaginary * y) * inverse, (real * y + imaginary * x) * inverse
-                spoke = max(np.float32(0.5) + np.float32(0.5) * (real * cosine + imaginary * sine), none)
-                spoke2 = spoke * spoke
-                spoke6 = spoke2 * spoke2 * spoke2
-                spoke12 = spoke6 * spoke6
+                ray = spoke(x, y, angle2, blades, cosine, sine)
+                ray6 = ray * ray * ray * ray * ray * ray
+                ray12 = ray6 * ray6
                 fall = np.sqrt(near) * np.sqrt(np.sqrt(near)) * np.exp(angle2 * np.float32(-1.0 / 0.03))
-                level += star * fall * spoke12 * spoke12 * spoke6
+                level += star * fall * ray12 * ray12 * ray6
             full = min(
                 level, one
             )  # near the sun every channel is full; further off it shines through 5 to 10 air masses
@@ -224,19 +217,27 @@ def _scatter(depth, sun, light, blades, plane, ghosts, out):  # type: ignore[no-
                 lobe = np.exp(-x * x * np.float32(1.0 / 0.10**2) - rise * rise * np.float32(1.0 / 0.22**2))
                 shine = sheen * ground * lobe
                 red, green, blue = red + shine, green + np.float32(0.86) * shine, blue + np.float32(0.62) * shine
-            for n in range(ghosts.shape[0]):
-                dx, dy = column - ghosts[n, 0], row - ghosts[n, 1]
-                away2 = (dx * dx + dy * dy) / (ghosts[n, 2] * ghosts[n, 2])
-                if away2 < np.float32(2.2):
-                    away = np.sqrt(away2)
+            out[i, j, 0], out[i, j, 1], out[i, j, 2] = red, green, blue
+    _add_ghosts(ghosts, sun[3], sun[4], out)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _add_ghosts(ghosts, wide, high, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Add soft discs (N, 6) to out (h, w, 3), whose pixels are `wide` x `high` of the picture's."""
+    one = np.float32(1.0)
+    for n in range(len(ghosts)):
+        for i in range(out.shape[0]):
+            dy = (np.float32(i) + np.float32(0.5)) * high - ghosts[n, 1]
+            if abs(dy) > np.float32(1.5) * ghosts[n, 2]:
+                continue
+            for j in range(out.shape[1]):
+                dx = (np.float32(j) + np.float32(0.5)) * wide - ghosts[n, 0]
+                away = np.sqrt(dx * dx + dy * dy) / ghosts[n, 2]
+                if away < np.float32(1.5):
                     edge = one / (one + np.exp(np.float32(18.0) * (away - one)))
                     disc = edge * (np.float32(0.55) + np.float32(0.45) * min(away, one))
-                    red, green, blue = (
-                        red + disc * ghosts[n, 3],
-                        green + disc * ghosts[n, 4],
-                        blue + disc * ghosts[n, 5],
-                    )
-            out[i, j, 0], out[i, j, 1], out[i, j, 2] = red, green, blue
+                    for c in range(3):
+                        out[i, j, c] += disc * ghosts[n, 3 + c]
 
 
 @njit(cache=True, nogil=True)

@@ -22,7 +22,7 @@ from synth.atmosphere import depth_and_camera
 from synth.ground import ground_frame
 from synth.lighting.night import night_sky, tint
 from synth.lighting.relight import DAY_LUX, LARGEST_GAIN, Light, relit
-from synth.lighting.scatter import Sources, filled, veil_of, veil_size
+from synth.lighting.scatter import Sources, filled, spoke, veil_of, veil_size
 from synth.lighting.sky import sky_matte
 from synth.radiometry import Linear, to_linear, to_srgb
 from synth.random import Rng
@@ -237,9 +237,8 @@ def _add_star_and_sheen(lamps, lens, blades, cover, fall, out):  # type: ignore[
     """Add cd/m2 to out (h, w): spokes of light bent at the blades of the aperture, and the road's sheen under a lamp.
 
     lamps: (N, 3) x, y in pixels, lux; lens: pixels per reduced pixel both ways, focal length, cosine and sine of the
-    star's turn. The spokes are the real part of (x + i y)^blades; the sheen is a narrow lobe, most at grazing angles.
+    star's turn. The sheen is a narrow lobe, most at grazing angles.
     """
-    one = np.float32(1.0)
     per_degree = np.float32(180.0 / np.pi) / lens[2]
     for n in range(len(lamps)):
         star, sheen = np.float32(10.0 * STAR_SHARE) * lamps[n, 2], np.float32(SHEEN_PER_LUX) * lamps[n, 2]
@@ -249,17 +248,10 @@ def _add_star_and_sheen(lamps, lens, blades, cover, fall, out):  # type: ignore[
                 x = ((np.float32(j) + np.float32(0.5)) * lens[0] - lamps[n, 0]) * per_degree
                 away2 = x * x + y * y
                 if away2 < np.float32(150.0):
-                    real, imaginary, inverse = one, np.float32(0.0), one / np.sqrt(max(away2, np.float32(1e-6)))
-                    for _ in range(blades):
-                        real, imaginary = (real * x - imaginary * y) * inverse, (real * y + imaginary * x) * inverse
-                    spoke = max(
-                        np.float32(0.5) + np.float32(0.5) * (real * lens[3] + imaginary * lens[4]), np.float32(0)
-                    )
-                    spoke *= spoke
-                    spoke *= spoke
-                    spoke4 = spoke * spoke
-                    spoke = spoke4 * spoke4 * spoke
-                    out[i, j] += star * spoke / (away2 + np.float32(0.25)) * np.exp(away2 * np.float32(-1.0 / 25.0))
+                    ray = spoke(x, y, away2, blades, lens[3], lens[4])
+                    ray4 = ray * ray * ray * ray
+                    ray20 = ray4 * ray4 * ray4 * ray4 * ray4
+                    out[i, j] += star * ray20 / (away2 + np.float32(0.25)) * np.exp(away2 * np.float32(-1.0 / 25.0))
                 if cover[i, j] > 0:
                     wide = np.float32(0.69) + np.float32(6.9) * fall[i, j]  # degrees
                     if abs(x) < np.float32(3.0) * wide:

@@ -111,3 +111,17 @@ def mix_rows(field, i, rows, row):  # type: ignore[no-untyped-def]  # numba infe
     upper, lower, share = field[first], field[min(first + 1, high - 1)], place - np.float32(first)
     for k in range(len(row)):
         row[k] = upper[k] + share * (lower[k] - upper[k])
+
+
+@njit(cache=True, inline="always")
+def spoke(x, y, away2, blades, cosine, sine):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: how near a direction is to a spoke of a star with as many as blades, 0 to 1; to be raised to powers.
+
+    It is (1 + cos(blades (angle - turn))) / 2 by the real part of (x + i y)^blades, whose phase goes round so often;
+    away2 = x^2 + y^2; cosine, sine: of blades x turn.
+    """
+    one = np.float32(1.0)
+    real, imaginary, inverse = one, np.float32(0.0), one / np.sqrt(max(away2, np.float32(1e-9)))
+    for _ in range(blades):
+        real, imaginary = (real * x - imaginary * y) * inverse, (real * y + imaginary * x) * inverse
+    return max(np.float32(0.5) + np.float32(0.5) * (real * cosine + imaginary * sine), np.float32(0.0))
