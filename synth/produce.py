@@ -204,7 +204,7 @@ class Worker:
             "severity": 0.0 if drawn is None else drawn["severity"],
             "shifts": [] if drawn is None else drawn["shifts"],
             "completed": {} if result is None else dict(result.completed),
-            "license": self._license(sample),
+            "license": self._license(sample) if drawn is None or "license" not in drawn else drawn["license"],
             "left_out": dropped,
             "verdicts": manifest.verdict_rows(verdicts),
             "sha256": manifest.pixel_hash(image),
