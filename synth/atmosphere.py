@@ -84,14 +84,19 @@ def ray_geometry(camera: Camera) -> NDArray[np.float32]:
 
 
 def sky_codes(image: Image, depth: Depth) -> NDArray[np.uint8]:
-    """Return (H, W) how much of each pixel is sky, 0 to 255.
+    """Return (H, W) how much of each pixel is sky, 0 to 255; see `sky_and_rim`."""
+    return sky_and_rim(image, depth)[0]
+
+
+def sky_and_rim(image: Image, depth: Depth) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return (H, W) how much of each pixel is sky, 0 to 255, and flat indices of the pixels that may hold a part of it.
 
     Depth knows sky or not; at the rim, and between leaves, pixels hold both, and those nearly as bright as the sky
     beside them are mostly sky. Without this, rims keep the day's sky and shine at night.
     """
     codes = (depth > _ENDLESS_M).view(np.uint8) * np.uint8(255)
     if not codes.any() or codes.all():
-        return codes
+        return codes, np.zeros(0, np.int64)
     edge = max(3, image.shape[1] // 110) | 1
     near = cv2.dilate(codes, np.ones((edge, edge), np.uint8)).reshape(codes.shape)
     # the sky's level changes slowly: every fourth pixel of large pictures tells it
@@ -102,8 +107,9 @@ def sky_codes(image: Image, depth: Depth) -> NDArray[np.uint8]:
     wide = (2 * (edge // step) + 1, 2 * (edge // step) + 1)
     count = cv2.blur(thin, wide).reshape(size[::-1])
     light = cv2.blur(cv2.bitwise_and(grey, thin), wide).reshape(size[::-1])
-    _share(np.ascontiguousarray(image), np.flatnonzero(near > codes), count, light, step, codes)
-    return codes
+    rim = np.flatnonzero(near > codes)
+    _share(np.ascontiguousarray(image), rim, count, light, step, codes)
+    return codes, rim
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Depth, Image
-from synth.atmosphere import Air, Colour, ray_geometry, sky_codes
+from synth.atmosphere import Air, Colour, ray_geometry, sky_and_rim
 from synth.radiometry import FAST, Linear, decode_row, encode_row, rows_of
 from synth.wet import DRY, Water, film_of, water_row
 
@@ -68,8 +68,8 @@ def _rim(
     image: Image, depth: Depth, geometry: NDArray[np.float32], air: Air
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return (R,) flat indices, in order, of the pixels that hold sky and object, and their optical depth (R,)."""
-    sky = sky_codes(image, depth)
-    rim = np.flatnonzero(sky - np.uint8(1) < 254)  # 0 wraps round to 255
+    sky, near = sky_and_rim(image, depth)
+    rim = near[(sky.reshape(-1)[near] - np.uint8(1)) < 254]  # 0 wraps round to 255
     tau = np.empty(rim.shape, np.float32)
     _at_rim(rim, depth, sky, geometry, air.law(), tau)
     return rim, tau
