@@ -28,6 +28,7 @@ class Canvas:
     """Working copies; `masks` are made from the instance map where the annotations have none.
 
     totals: row -> pixels of an object laid down, frame and things in front not counted
+    start:  row -> pixels of its mask at first; reach: row -> a window that holds its mask now
     """
 
     sample: Sample
@@ -37,6 +38,7 @@ class Canvas:
     depth: NDArray[np.float32] | None
     totals: dict[int, float] = field(default_factory=dict)
     start: dict[int, int] = field(default_factory=dict)
+    reach: dict[int, Window] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sample: Sample) -> Canvas:
@@ -59,7 +61,15 @@ class Canvas:
             depth=None if depth is None else depth.copy(),
         )
         canvas.start = {row: int(np.count_nonzero(mask)) for row, mask in enumerate(masks)}
+        for row, mask in enumerate(masks):
+            x1, y1, x2, y2 = (int(v) for v in tight_box(mask))
+            canvas.reach[row] = (x1, y1, x2, y2)
         return canvas
+
+    def _rows_in(self, window: Window) -> list[int]:
+        """Return the objects that may have pixels in a window."""
+        x1, y1, x2, y2 = window
+        return [row for row, (a, b, c, d) in self.reach.items() if a < x2 and c > x1 and b < y2 and d > y1]
 
     def take(self, region: Region, *, covered: tuple[Window, Mask] | None = None) -> None:
         """Remove an object; its place is filled from the background around it.
@@ -72,13 +82,17 @@ class Canvas:
         window = grown((x1 - aside + up, y1, x2 + aside - up, y2), up, size)
         part = np.s_[window[1] : window[3], window[0] : window[2]]
         mask = self.masks[region.row][part].copy()
-        others = self.masks[:, window[1] : window[3], window[0] : window[2]].any(axis=0) & ~mask
+        others = np.zeros_like(mask)
+        for row in self._rows_in(window):
+            others |= self.masks[row][part]
+        others &= ~mask
         fringe = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         hole = fringe & ~others
         if covered is not None:
             hole &= ~_placed(*covered, window)
         self.image[part] = fill_background(self.image[part], hole, avoid=others | (fringe & ~hole), texture=True)
         self.masks[region.row] = False
+        self.reach.pop(region.row, None)
         if self.segmentation is not None:
             self.segmentation[part][mask] = ignore_value(self.sample.annotations)
         if self.depth is not None:
@@ -99,8 +113,12 @@ class Canvas:
         part = np.s_[window[1] : window[3], window[0] : window[2]]
         over(self.image, window, paint, alpha)
         mask = alpha >= 0.5
-        self.masks[:, window[1] : window[3], window[0] : window[2]] &= ~mask
+        for other in self._rows_in(window):
+            self.masks[other][part] &= ~mask
         self.masks[row][part] |= mask
+        old = self.reach.get(row, window)
+        low, high = np.minimum(old[:2], window[:2]).tolist(), np.maximum(old[2:], window[2:]).tolist()
+        self.reach[row] = (low[0], low[1], high[0], high[1])
         self.totals[row] = total
         if self.segmentation is not None:
             code = ignore_value(self.sample.annotations)
