@@ -35,7 +35,8 @@ class DefocusBlur(Corruption):
         padded = cv2.copyMakeBorder(softened, radius, radius, radius + 1, radius, cv2.BORDER_REFLECT_101)
         half = np.sqrt(radius**2 - np.arange(-radius, radius + 1) ** 2 + 1e-9).astype(np.int64)
         out = np.empty_like(image)
-        _disk(padded.reshape(len(padded), -1), half, out.reshape(len(image), -1))
+        mean = _weight(radius, size, rim) / float((2 * half + 1).sum())
+        _disk(padded.reshape(len(padded), -1), half, np.float32(mean), out.reshape(len(image), -1))
         return out
 
 
@@ -106,6 +107,14 @@ class GaussianBlur(Corruption):
         return gaussian(image, constants[0])
 
 
+def _weight(radius: int, size: int, rim: float) -> float:
+    """Return the sum of the published kernel: softening its rim at the array's edge makes the larger ones gain 1 %."""
+    reach = max(radius, 8)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    kernel = (x**2 + y**2 <= radius**2).astype(np.float32)
+    return float(cv2.GaussianBlur(kernel / kernel.sum(), (size, size), rim).sum())
+
+
 def gaussian(image: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     """Return a Gaussian blur cut off at four deviations, the border continued."""
     size = 2 * int(4 * sigma + 0.5) + 1
@@ -136,16 +145,15 @@ def _divide(total, by, out):  # type: ignore[no-untyped-def]  # numba infers: (K
 
 
 @njit(cache=True, nogil=True)
-def _disk(padded, half, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Average a disk: (R + 2r, 3 (C + 2r + 1)) -> (R, 3 C); each of its rows is a difference of running sums.
+def _disk(padded, half, scale, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Sum over a disk: (R + 2r, 3 (C + 2r + 1)) -> (R, 3 C); each of its rows is a difference of running sums.
 
-    half: (2r + 1,) half widths of the disk's rows.
+    half: (2r + 1,) half widths of the disk's rows; scale: what a sum is multiplied by
     """
     _rows, values = out.shape
     radius = len(half) // 2
     sums = np.zeros((2 * radius + 1, padded.shape[1]), np.int32)  # of the last rows, turn by turn
     total = np.empty(values, np.int32)
-    scale = np.float32(1.0 / (2 * half + 1).sum())
     for y in range(len(padded)):
         line = sums[y % (2 * radius + 1)]
         line[0] = line[1] = line[2] = 0
@@ -162,7 +170,7 @@ def _disk(padded, half, out):  # type: ignore[no-untyped-def]  # numba infers
             for k in range(values):
                 total[k] += right[k] - left[k]
         for k in range(values):
-            out[top, k] = np.uint8(np.int32(np.float32(total[k]) * scale))
+            out[top, k] = np.uint8(np.int32(min(np.float32(total[k]) * scale, np.float32(255))))
 
 
 @njit(cache=True, nogil=True)
