@@ -120,7 +120,7 @@ def _dark_row(i, depth, share, pinhole, axes, sun, edges, casters, leaves, kept,
     c0, c1, c2, camera_m = axes[2, 0], axes[2, 1], axes[2, 2], axes[2, 3]
     y = (np.float32(i) + half - pinhole[3]) * pinhole[2]
     for j in range(len(depth)):
-        z, sky = depth[j], share[j]
+        z, sky = depth[j], np.float32(share[j]) * np.float32(1.0 / 255.0)
         dark = none
         if z < np.float32(300.0) and sky < one:
             x = (np.float32(j) + half - pinhole[1]) * pinhole[0]

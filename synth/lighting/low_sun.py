@@ -22,7 +22,7 @@ from synth.atmosphere import depth_and_camera
 from synth.ground import ground_frame
 from synth.lighting.exposure import flat
 from synth.lighting.rows import TO_LINEAR, encode_row
-from synth.lighting.scatter import AGE_TERM, filled, mix_rows, spoke, veil_size, widened
+from synth.lighting.scatter import AGE_TERM, filled, mix_rows, spoke, veil_size
 from synth.lighting.sky import sky_matte
 from synth.radiometry import Linear
 from synth.random import Rng
@@ -91,7 +91,7 @@ class LowSun:
     def apply(self, sample: Sample, params: LowSunParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
         image = np.ascontiguousarray(sample.image)
-        veil = widened(filled(_scattered(params, depth, camera)), camera.width)
+        veil = filled(_scattered(params, depth, camera))
         out = np.empty_like(image)
         # The camera stops down, and sees the shadow sides of things.
         against = np.float32(1.0 / (1.0 + 1.2 * min(params.glare, 0.6) ** 0.5))
@@ -244,12 +244,13 @@ def _add_ghosts(ghosts, wide, high, out):  # type: ignore[no-untyped-def]  # num
 def _combine(image, share, veil, against, sun, out):  # type: ignore[no-untyped-def]  # numba infers
     """Lay a veil (share of what is left to white) over the dimmed picture, and the sun's disc where there is sky.
 
-    image, out: flat rows (H, 3 W); veil: (h, 3 W)
+    image, out: flat rows (H, 3 W); veil: (h, w, 3)
     """
     dim, light = np.empty(image.shape[1], np.float32), np.empty(image.shape[1], np.float32)
-    laid = np.empty(image.shape[1], np.float32)
+    laid, kept = np.empty(image.shape[1], np.float32), np.empty((2, image.shape[1]), np.float32)
+    held = np.full(2, -1)
     for i in range(share.shape[0]):
-        mix_rows(veil, i, share.shape[0], laid)
+        mix_rows(veil, i, share.shape[0], laid, kept, held)
         _dim_row(share[i], against, dim)
         _veil_row(image[i], dim, laid, light)
         if abs(np.float32(i) + np.float32(0.5) - sun[1]) < sun[2] + np.float32(1.0):
@@ -260,7 +261,7 @@ def _combine(image, share, veil, against, sun, out):  # type: ignore[no-untyped-
 @njit(cache=True, nogil=True, fastmath=True)
 def _dim_row(share, against, dim):  # type: ignore[no-untyped-def]  # numba infers
     for j in range(len(share)):
-        kept = against + share[j] * (np.float32(1.0) - against)
+        kept = against + np.float32(share[j]) * np.float32(1.0 / 255.0) * (np.float32(1.0) - against)
         dim[3 * j] = kept
         dim[3 * j + 1] = kept
         dim[3 * j + 2] = kept
@@ -280,4 +281,6 @@ def _add_disc(share, i, sun, light):  # type: ignore[no-untyped-def]  # numba in
         dx = np.float32(j) + np.float32(0.5) - sun[0]
         rim = sun[2] + np.float32(0.5) - np.sqrt(dx * dx + dy * dy)
         for c in range(3):
-            light[3 * j + c] += share[j] * min(max(rim, np.float32(0.0)), np.float32(1.0))
+            light[3 * j + c] += (
+                np.float32(share[j]) * np.float32(1.0 / 255.0) * min(max(rim, np.float32(0.0)), np.float32(1.0))
+            )

@@ -19,7 +19,7 @@ from scenes.sample import Depth, Image
 from synth.ground import ground_frame
 from synth.lighting.exposure import flat
 from synth.lighting.rows import TO_LINEAR, encode_row, expose_row, folded, normal_row
-from synth.lighting.scatter import Sources, filled, mix_rows, veil_of, widened
+from synth.lighting.scatter import Sources, filled, mix_rows, veil_of
 from synth.radiometry import Linear, to_linear
 
 # Exposure: daylight of 10,000 lux is white at 1/1000 s and ISO 100; in the dark 1/30 s and ISO 1600 are the limit.
@@ -69,8 +69,8 @@ class Light:
         return WELL_E / max(1.0, min(LARGEST_ISO_GAIN, self.gain / (1000.0 / 30.0)))
 
 
-def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.float32], light: Light) -> Image:
-    """Return the picture (H, W, 3) under another light; share (H, W) says how much of each pixel is sky."""
+def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.uint8], light: Light) -> Image:
+    """Return the picture (H, W, 3) under another light; share (H, W): how much of each pixel is sky, of 255."""
     exposure = light.gain / DAY_LUX  # linear radiance of white for a lux
     lamp, sources = lamps(image, depth, camera)
     veil = veil_of(sources, camera)
@@ -81,11 +81,11 @@ def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.float32]
     beam = (light.beam * exposure * np.array([BEAM_CD, SPILL_CD])).astype(np.float32)
     look = np.array([light.upright, light.sky_detail, 1.0 / _sky_level(image, depth)], np.float32)
     noise = np.array([1.0 / light.full_scale_e, (light.read_noise_e / light.full_scale_e) ** 2], np.float32)
-    sky = widened((light.sky * np.float32(exposure)).astype(np.float32), camera.width)
+    sky = (light.sky * np.float32(exposure)).astype(np.float32)
     out = np.empty_like(image, order="C")
     _relight(
         flat(image), np.ascontiguousarray(depth), share, lamp, _geometry(camera), ambient, beam,
-        sky, widened(filled(veil), camera.width),
+        sky, filled(veil),
         look, noise, folded(light.seed), flat(out),
     )  # fmt: skip
     return out
@@ -178,16 +178,17 @@ def _geometry(camera: Camera) -> NDArray[np.float32]:
 def _relight(image, depth, share, lamp, geometry, ambient, beam, sky, veil, look, noise, seed, out):  # type: ignore[no-untyped-def]  # numba infers
     """Fill out: reflectance x (ambient + headlights), sky, lamps as they were, veil, noise; all exposed.
 
-    image, out: flat rows (H, 3 W); sky, veil: (h, 3 W); depth, share, lamp: (H, W)
+    image, out: flat rows (H, 3 W); sky, veil: (h, w, 3); depth, share, lamp: (H, W)
     """
     rows, wide = image.shape
     light, above, shown = np.empty(wide, np.float32), np.empty(wide, np.float32), np.empty(wide, np.float32)
     normal, sky_row = np.empty(wide, np.float32), np.empty(wide, np.float32)
+    kept, held = np.empty((4, wide), np.float32), np.full(4, -1)
     for i in range(rows):
         _light_row(depth[i], i, geometry, ambient, beam, look[0], light)
         _share_row(image[i], share[i], lamp[i], look[1], look[2], light, above, shown)
-        mix_rows(sky, i, rows, sky_row)
-        mix_rows(veil, i, rows, normal)
+        mix_rows(sky, i, rows, sky_row, kept[:2], held[:2])
+        mix_rows(veil, i, rows, normal, kept[2:], held[2:])
         _mix_row(image[i], sky_row, normal, light, above, shown)
         normal_row(seed, i * depth.shape[1], normal)
         expose_row(light, normal, noise[0], noise[1])
@@ -218,7 +219,10 @@ def _share_row(codes, share, lamp, detail, per_level, light, above, shown):  # t
     """Take the sky's part from the light of each pixel; fill how much of the sky it shows, and how much lamp it is."""
     one = np.float32(1.0)
     for j in range(len(share)):
-        part, level = share[j], TO_LINEAR[codes[3 * j + 1]] * per_level  # of the day's sky
+        part, level = (
+            np.float32(share[j]) * np.float32(1.0 / 255.0),
+            TO_LINEAR[codes[3 * j + 1]] * per_level,
+        )  # of the day's sky
         clouds = part * (one + detail * (level - one))
         # what is not the day's sky in it
         own = min(one - part, max(one - np.float32(0.7) * part / max(level, np.float32(1e-3)), np.float32(0.0)))

@@ -95,22 +95,40 @@ def filled(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return share
 
 
-def widened(small: Linear, width: int) -> NDArray[np.float32]:
-    """Return a reduced field (h, w, 3) as flat rows (h, 3 W): as wide as the picture; `mix_rows` does the rest."""
-    wide = cv2.resize(small, (width, small.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return wide.reshape(small.shape[0], -1)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def mix_rows(field, i, rows, row, kept, held):  # type: ignore[no-untyped-def]  # numba infers
+    """For kernels: fill row (3 W,) with what a reduced field (h, w, 3) has at row i of `rows`, bilinearly.
 
-
-@njit(cache=True, nogil=True, fastmath=True)
-def mix_rows(field, i, rows, row):  # type: ignore[no-untyped-def]  # numba infers
-    """For kernels: fill row (3 W,) with what a widened field (h, 3 W) has at row i of `rows`, bilinearly."""
+    kept: (2, 3 W) the two rows of the field around it, as wide as the picture; held: (2,) which ones, -1 = none yet
+    """
     high = field.shape[0]
     place = (np.float32(i) + np.float32(0.5)) * np.float32(high) / np.float32(rows) - np.float32(0.5)
     place = min(max(place, np.float32(0.0)), np.float32(high - 1))
     first = int(place)
-    upper, lower, share = field[first], field[min(first + 1, high - 1)], place - np.float32(first)
+    second, share = min(first + 1, high - 1), place - np.float32(first)
+    if held[0] != first:
+        _widen(field[first], kept[0])
+        held[0] = first
+    if held[1] != second:
+        _widen(field[second], kept[1])
+        held[1] = second
+    upper, lower = kept[0], kept[1]
     for k in range(len(row)):
         row[k] = upper[k] + share * (lower[k] - upper[k])
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _widen(small, wide):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill wide (3 W,) with a row (w, 3), bilinearly."""
+    columns, last = len(wide) // 3, small.shape[0] - 1
+    step = np.float32(small.shape[0]) / np.float32(columns)
+    for j in range(columns):
+        place = (np.float32(j) + np.float32(0.5)) * step - np.float32(0.5)
+        place = min(max(place, np.float32(0.0)), np.float32(last))
+        left = int(place)
+        right, share = min(left + 1, last), place - np.float32(left)
+        for c in range(3):
+            wide[3 * j + c] = small[left, c] + share * (small[right, c] - small[left, c])
 
 
 @njit(cache=True, inline="always")

@@ -21,13 +21,13 @@ _REDUCED = 8
 _SMALLEST_WITH_LEAVES = 64
 
 
-def sky_matte(image: Image, depth: Depth, camera: Camera, *, leaves: bool = True) -> NDArray[np.float32]:
-    """Return (H, W) how much of each pixel is sky, 0 to 1; without `leaves` at the rim of the sky only."""
+def sky_matte(image: Image, depth: Depth, camera: Camera, *, leaves: bool = True) -> NDArray[np.uint8]:
+    """Return (H, W) how much of each pixel is sky, 0 to 255; without `leaves` at the rim of the sky only."""
     width = depth.shape[1]
     sky = np.isinf(depth)
     if not sky.any() or sky.all():
-        return sky.astype(np.float32)
-    share = np.empty(depth.shape, np.float32)
+        return sky * np.uint8(255)
+    share = np.empty(depth.shape, np.uint8)
     edge = max(3, width // 110) | 1
     rim = cv2.dilate(sky.view(np.uint8), np.ones((edge, edge), np.uint8)).reshape(sky.shape)
     opened = _opened(image) if leaves else np.zeros((1, 1), np.uint8)
@@ -87,19 +87,20 @@ def _fill(image, sky, rim, near, opened, horizon, leaves, share):  # type: ignor
         climb = horizon[1] * np.float32(i) + horizon[2]
         for j in range(columns):
             if sky[i, j]:
-                share[i, j] = one
+                share[i, j] = np.uint8(255)
                 continue
-            share[i, j] = np.float32(0.0)
+            part = np.float32(0.0)
             over = leaves and horizon[0] * np.float32(j) + climb > 0
             green, level = np.float32(image[i, j, 1]), near[row, place[j], 1]
             if (over or rim[i, j]) and green > np.float32(0.45) * level and level >= np.float32(20.0):
                 if rim[i, j]:
-                    share[i, j] = min((green / level - np.float32(0.45)) / np.float32(0.4), one)
+                    part = min((green / level - np.float32(0.45)) / np.float32(0.4), one)
                 if over:
                     tint = np.float32(image[i, j, 2]) - np.float32(image[i, j, 0])
                     blue = near[row, place[j], 2] - near[row, place[j], 0]
                     gap = _between_leaves(green / level, tint / green, blue / level, np.float32(opened[i, j]) / level)
-                    share[i, j] = max(share[i, j], gap)
+                    part = max(part, gap)
+            share[i, j] = np.uint8(part * np.float32(255.0) + np.float32(0.5))
 
 
 @njit(cache=True, inline="always")

@@ -20,7 +20,7 @@ from synth.atmosphere import depth_and_camera
 from synth.lighting.casters import sun_axes
 from synth.lighting.exposure import FULL_WELL_E, flat
 from synth.lighting.rows import TO_LINEAR, encode_row, expose_row, folded, normal_row
-from synth.lighting.scatter import Sources, filled, mix_rows, veil_of, widened
+from synth.lighting.scatter import Sources, filled, mix_rows, veil_of
 from synth.lighting.sky import sky_matte
 from synth.radiometry import to_linear
 from synth.random import Rng
@@ -99,7 +99,7 @@ class TunnelExit:
         out = np.empty_like(image)
         _leave(
             flat(image), np.ascontiguousarray(depth), sky_matte(image, depth, camera), _rays(camera),
-            sun_axes(camera, 0.0), portal, light, widened(filled(veil), camera.width), folded(params.seed), flat(out),
+            sun_axes(camera, 0.0), portal, light, filled(veil), folded(params.seed), flat(out),
         )  # fmt: skip
         return replace(sample, image=out)
 
@@ -174,13 +174,13 @@ def _through(depth, rays, axes, portal, out):  # type: ignore[no-untyped-def]  #
 
 @njit(cache=True, nogil=True)
 def _leave(image, depth, share, rays, axes, portal, light, veil, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill out; image, out: flat rows (H, 3 W); veil: (h, 3 W)."""
+    """Fill out; image, out: flat rows (H, 3 W); veil: (h, w, 3)."""
     rows, wide = image.shape
     own, added, normal = np.empty(wide, np.float32), np.empty(wide, np.float32), np.empty(wide, np.float32)
-    laid = np.empty(wide, np.float32)
+    laid, kept, held = np.empty(wide, np.float32), np.empty((2, wide), np.float32), np.full(2, -1)
     for i in range(rows):
         _inside_row(i, depth[i], share[i], rays, axes, portal, light, own, added)
-        mix_rows(veil, i, rows, laid)
+        mix_rows(veil, i, rows, laid, kept, held)
         _mix_row(image[i], own, added, laid)
         normal_row(seed, i * depth.shape[1], normal)
         expose_row(own, normal, light[2], light[3])
@@ -220,7 +220,7 @@ def _inside_row(i, depth, share, rays, axes, portal, light, own, added):  # type
         spill = np.float32(0.5) - np.float32(0.5) * back / np.sqrt(back * back + size2)
         inside = shut * (dark + np.float32(0.4) * spill * spill)
         # Sky becomes ceiling, with two rows of lamps.
-        roof = share[j] * shut
+        roof = np.float32(share[j]) * np.float32(1.0 / 255.0) * shut
         across = abs(abs(to_roof * right - centre) - np.float32(2.2))
         along = to_roof * ahead * per_spacing
         room = min(min(to_wall - to_roof, portal_m - to_roof * ahead), np.float32(0.16) - across)

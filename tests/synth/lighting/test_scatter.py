@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scenes.camera import Camera
-from synth.lighting.scatter import mix_rows, veil_of, veiling_luminance, widened
+from synth.lighting.scatter import mix_rows, veil_of, veiling_luminance
 
 
 def test_the_equation_meets_stiles_and_holladay_and_its_own_terms() -> None:
@@ -38,8 +38,9 @@ def test_veils_add_up() -> None:
 
 def test_a_reduced_field_is_spread_bilinearly() -> None:
     ramp = np.add.outer(np.arange(10.0), 2.0 * np.arange(20.0))[..., None].repeat(3, axis=2).astype(np.float32)
-    field, row = widened(ramp, 80), np.empty(3 * 80, np.float32)
-    mix_rows(field, 17, 40, row)
+    row, kept, held = np.empty(3 * 80, np.float32), np.empty((2, 3 * 80), np.float32), np.full(2, -1)
+    for i in (3, 16, 17):
+        mix_rows(ramp, i, 40, row, kept, held)
     columns = (np.arange(80) + 0.5) / 4 - 0.5
     inside = slice(2, 78)
     assert row[::3][inside] == pytest.approx(((17.5 / 4 - 0.5) + 2.0 * columns)[inside], abs=1e-3)

@@ -32,7 +32,7 @@ def crown(plain: Frame, sky: tuple[int, int, int], *, hole: tuple[int, int, int]
 def matte(sample: Sample) -> NDArray[np.float32]:
     assert sample.depth is not None
     assert sample.camera is not None
-    return sky_matte(sample.image, sample.depth, sample.camera)
+    return (sky_matte(sample.image, sample.depth, sample.camera) / 255.0).astype(np.float32)
 
 
 def test_sky_shines_through_leaves(plain: Frame) -> None:
