@@ -568,21 +568,29 @@ def scene() -> None:
 @click.option("--start", default="auto", show_default=True, help="auto, points, depth, triangulate or random.")
 @click.option("--max-gaussians", type=int, default=60_000, show_default=True, help="About how many there may be.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
-def scene_fit(capture: str, out: Path, method: str, **options: Any) -> None:
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def scene_fit(capture: str, out: Path, method: str, device: str, **options: Any) -> None:
     """Fit a scene to CAPTURE and write it to a folder; every eighth view is held out and measured.
 
     CAPTURE is a folder with transforms.json (nerfstudio), a COLMAP model or a KITTI sequence, or town:SEED:N.
     """
     from scenes.gaussians import FitSettings, fit_scene
 
-    settings = FitSettings(**options)
+    from stress.devices import resolve
+
+    settings, place = FitSettings(**options), resolve(device)
     with _fit_progress() as report:
         try:
-            fitted = fit_scene(capture, out, settings, report=report, note=lambda text: click.echo(text, err=True))
+            fitted = fit_scene(capture, out, settings, report=report, note=_say, device=place)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("The same command goes on from the last checkpoint.") from None
     click.echo(str(out), err=True)
     click.echo(f"held-out PSNR: {fitted.about['held_out_psnr_db']:.1f} dB")
+
+
+def _say(text: str) -> None:
+    """Print a note on standard error."""
+    click.echo(text, err=True)
 
 
 @contextmanager

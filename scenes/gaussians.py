@@ -61,6 +61,8 @@ class GaussianScene:
         picture, alpha, best, _ = self._rasterise(cloud, camera)
         instances, segmentation = self._maps(cloud, best, alpha)
         depth = self._depth(cloud, camera, alpha, best)
+        if editor.brightness != 1.0:
+            picture = relit(picture, editor.brightness)
         if editor.fog is not None:
             picture = fogged(picture, depth, camera, editor.fog)
 
@@ -226,6 +228,14 @@ def to_image(picture: NDArray[np.floating[Any]]) -> Image:
     return image
 
 
+def relit(picture: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
+    """Return the picture with all light multiplied, in linear radiance."""
+    from scenes.splats.editing import to_linear, to_srgb
+
+    linear = to_linear(torch.from_numpy(picture.clip(0, 1)).double()) * brightness
+    return to_srgb(linear.clamp(0, 1)).float().numpy()
+
+
 def fogged(
     picture: NDArray[np.float32], depth: NDArray[np.float32], camera: Camera, fog: SetFog
 ) -> NDArray[np.float32]:
@@ -247,6 +257,7 @@ def fit_scene(
     report: Callable[[Progress], None] | None = None,
     note: Callable[[str], None] | None = None,
     backend: Backend = "auto",
+    device: str = "cpu",
 ) -> GaussianScene:
     """Fit Gaussians to a capture and write the scene into a folder; the same call goes on where one was stopped."""
     settings = settings or FitSettings()
@@ -266,7 +277,7 @@ def fit_scene(
 
     cloud = fit(
         capture, settings, checkpoint=folder / CHECKPOINT_FILE, report=report,
-        note=keep, backend=backend,
+        note=keep, backend=backend, device=device,
     )  # fmt: skip
     cloud, objects = _labelled(cloud, training, len(capture.class_names), say, backend)
     scene = GaussianScene(

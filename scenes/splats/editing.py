@@ -58,6 +58,7 @@ class Editor:
     def __init__(self, cloud: Cloud, objects: dict[int, SplatObject], load: Loader) -> None:
         self.cloud, self.objects = cloud, dict(objects)
         self.fog: SetFog | None = None
+        self.brightness = 1.0  # of all light, relative to that of the capture
         self._load = load
 
     def carry_out(self, edits: Sequence[Edit]) -> None:
@@ -67,13 +68,23 @@ class Editor:
                 if edit.visibility_m <= 0:
                     raise InputError(f"SetFog: expected visibility_m > 0, got {edit.visibility_m}")
                 self.fog = edit
-            elif isinstance(edit, SetSun | SetSky | SetGround):
+            elif isinstance(edit, SetSky):
+                self._relight(edit)
+            elif isinstance(edit, SetSun | SetGround):
                 name = type(edit).__name__
                 raise InputError(f"{name}: fitted Gaussians have their light and ground baked in; use the town")
             elif isinstance(edit, Add):
                 self._add(edit)
             else:
                 self._change(edit)
+
+    def _relight(self, edit: SetSky) -> None:
+        """Take the brightness; clouds would move shadows, which are baked in."""
+        if edit.overcast:
+            raise InputError("SetSky: fitted Gaussians have their shadows baked in: expected overcast 0; use the town")
+        if edit.brightness < 0:
+            raise InputError(f"SetSky: expected brightness >= 0, got {edit.brightness}")
+        self.brightness = edit.brightness
 
     def frame(self, number: int) -> Matrix:
         """Return object to world (4, 4): of its 3D box, on the ground, else the middle of its Gaussians."""

@@ -90,8 +90,8 @@ class Target:
         return Target(resized_camera(self.camera, width, height), small)
 
 
-def check_memory(settings: FitSettings, views: int, width: int, height: int) -> None:
-    """Raise before a fit that would not fit into memory."""
+def check_memory(settings: FitSettings, views: int, width: int, height: int) -> str:
+    """Say how much memory a fit needs; raise where that much is not free."""
     import psutil
 
     count = max(settings.max_gaussians, settings.start_count)
@@ -102,19 +102,24 @@ def check_memory(settings: FitSettings, views: int, width: int, height: int) -> 
             f"fit: it would need about {need / 2**30:.1f} GB for {count} Gaussians and {views} views of "
             f"{width}x{height}, {free / 2**30:.1f} GB are free; lower --max-gaussians or --pixels"
         )
+    return f"up to {count} Gaussians, {views} views of {width}x{height}: about {need / 2**30:.2g} GB"
 
 
 class Fit:
     """The running state of a fit: parameters, optimisers, densification, and how to save and take them up again."""
 
-    def __init__(self, cloud: Cloud, settings: FitSettings, extent: float, backend: Backend = "auto") -> None:
+    def __init__(
+        self, cloud: Cloud, settings: FitSettings, extent: float, backend: Backend = "auto", device: str = "cpu"
+    ) -> None:
         from gsplat import DefaultStrategy
 
-        self.settings, self.extent, self.backend = settings, extent, backend
+        self.settings, self.extent, self.backend, self.device = settings, extent, backend, device
         self.step = 0
         bands = {"sh0": cloud.harmonics[:, :1], "shN": cloud.harmonics[:, 1:]}
         values = {name: getattr(cloud, name) for name in ("means", "scales", "quats", "opacities")} | bands
-        self.params = torch.nn.ParameterDict({k: torch.nn.Parameter(v.clone()) for k, v in values.items()})
+        self.params = torch.nn.ParameterDict(
+            {k: torch.nn.Parameter(v.to(device, copy=True)) for k, v in values.items()}
+        )
         self.optimizers = {name: self._optimizer(name) for name in self.params}
         every = max(20, min(100, settings.steps // 30))
         self.strategy = DefaultStrategy(
@@ -138,10 +143,14 @@ class Fit:
         p = self.params
         picture, _, meta = rasterization(
             p["means"], p["quats"], p["scales"].exp(), p["opacities"].sigmoid(), self.harmonics(),
-            torch.from_numpy(camera.world_to_cam).float()[None], torch.from_numpy(camera.K).float()[None],
+            self._on(camera.world_to_cam), self._on(camera.K),
             camera.width, camera.height, sh_degree=degree, backend=self.backend,
         )  # fmt: skip
         return picture[0], meta
+
+    def _on(self, matrix: NDArray[np.float64]) -> torch.Tensor:
+        """Return a matrix (1, n, n) where the Gaussians are."""
+        return torch.from_numpy(matrix).float()[None].to(self.device)
 
     def advance(self, target: Target) -> tuple[float, float]:
         """Take one step towards a photo; return loss and PSNR."""
@@ -157,15 +166,28 @@ class Fit:
         for optimizer in self.optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        if len(self.params["means"]) >= settings.max_gaussians:
-            self.strategy.grow_grad2d = math.inf  # from here on it only prunes
-        self.strategy.step_post_backward(self.params, self.optimizers, self.state, self.step, meta)
-        return float(loss.detach()), psnr(picture.detach().numpy(), target.pixels)
+        self._densify(meta)
+        return float(loss.detach()), psnr(picture.detach().cpu().numpy(), target.pixels)
+
+    def _densify(self, meta: dict[str, Any]) -> None:
+        """Let gsplat's strategy do its work, with its threshold raised where it would go beyond `max_gaussians`."""
+        usual = self.strategy.grow_grad2d
+        room = self.settings.max_gaussians - len(self.params["means"])
+        if self.step % self.strategy.refine_every == 0 and self.state["grad2d"] is not None:
+            steepness = self.state["grad2d"] / self.state["count"].clamp(min=1)
+            if room <= 0:
+                self.strategy.grow_grad2d = math.inf
+            elif int((steepness > usual).sum()) > room:
+                self.strategy.grow_grad2d = float(steepness.topk(room).values[-1])
+        try:
+            self.strategy.step_post_backward(self.params, self.optimizers, self.state, self.step, meta)
+        finally:
+            self.strategy.grow_grad2d = usual
 
     def cloud(self) -> Cloud:
         """Return the Gaussians as they are."""
-        values = {name: self.params[name].detach().clone() for name in ("means", "scales", "quats", "opacities")}
-        return Cloud(**values, harmonics=self.harmonics().detach().clone())
+        values = {name: self.params[name].detach().cpu().clone() for name in ("means", "scales", "quats", "opacities")}
+        return Cloud(**values, harmonics=self.harmonics().detach().cpu().clone())
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return all that a resumed fit needs, by name."""
@@ -181,12 +203,13 @@ class Fit:
         """Go on from what `tensors` returned."""
         self.step = step
         for name in list(self.params):
-            self.params[name] = torch.nn.Parameter(tensors[f"params.{name}"].clone())
+            self.params[name] = torch.nn.Parameter(tensors[f"params.{name}"].to(self.device, copy=True))
             self.optimizers[name] = self._optimizer(name)
             prefix = f"adam.{name}."
-            saved = {k[len(prefix) :]: v.clone() for k, v in tensors.items() if k.startswith(prefix)}
+            saved = {k[len(prefix) :]: v.to(self.device, copy=True) for k, v in tensors.items() if k.startswith(prefix)}
             self.optimizers[name].state[self.params[name]] = saved
-        self.state |= {k[9:]: v.clone() for k, v in tensors.items() if k.startswith("strategy.")}
+        kept = {k: v for k, v in tensors.items() if k.startswith("strategy.")}
+        self.state |= {k.removeprefix("strategy."): v.to(self.device, copy=True) for k, v in kept.items()}
         torch.random.set_rng_state(tensors["random"])
 
 
@@ -206,12 +229,17 @@ def fit(
     note: Callable[[str], None] | None = None,
     save_every: int = 500,
     backend: Backend = "auto",
+    device: str = "cpu",
 ) -> Cloud:
-    """Fit Gaussians to the training views of a capture; a checkpoint file of the same fit is taken up."""
+    """Fit Gaussians to the training views of a capture; a checkpoint file of the same fit is taken up.
+
+    On the device "cuda" gsplat rasterises; on "cpu" our kernels do. The cloud that comes back is on the CPU.
+    """
     views, _ = capture.split()
     samples = [view.load() for view in views]
     targets = [Target.of(sample) for sample in samples]
-    check_memory(settings, len(targets), max(t.camera.width for t in targets), max(t.camera.height for t in targets))
+    widest, highest = max(t.camera.width for t in targets), max(t.camera.height for t in targets)
+    need = check_memory(settings, len(targets), widest, highest)
     name = identity(capture, settings)
     saved = Checkpoint.read(checkpoint, name) if checkpoint is not None and checkpoint.is_file() else None
     with torch.random.fork_rng(devices=[]):
@@ -221,13 +249,13 @@ def fit(
                 capture, samples, start=settings.start, count=settings.start_count, degree=settings.degree,
                 seed=settings.seed,
             )  # fmt: skip
-            state = Fit(cloud, settings, capture.extent(), backend)
+            state = Fit(cloud, settings, capture.extent(), backend, device)
         else:
             words = f"going on from step {saved.step}"
-            state = Fit(Cloud.of(_empty(settings.degree)), settings, capture.extent(), backend)
+            state = Fit(Cloud.of(_empty(settings.degree)), settings, capture.extent(), backend, device)
             state.take_up(saved.tensors, saved.step)
         if note is not None:
-            note(words)
+            note(f"{words}; {need}")
         _run(state, targets, checkpoint, name, report, save_every)
     return state.cloud()
 
