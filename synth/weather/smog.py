@@ -16,7 +16,7 @@ from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 from synth.veil import veil
 
-TINT: Colour = (1.06, 1.0, 0.78)  # airlight over luminance 1
+TINT: Colour = (1.07, 1.0, 0.70)  # airlight over luminance 1
 GREY_LOST = 0.12  # colour that the diffuse light takes
 
 
