@@ -64,6 +64,13 @@ class Sprite:
         return cutout.scaled(px_per_m / self.px_per_m, flipped=flipped)
 
 
+def size_m(kind: str) -> tuple[float, float, float]:
+    """Return typical length, width and height of a kind, metres."""
+    from scenes.town.actors import SIZE
+
+    return SIZE[kind]
+
+
 def furniture(seed: int, *, wide: bool = False) -> Sprite:
     """Return a piece of street furniture by seed; `wide` = wider than tall."""
     rng = Rng(seed, "sprite")

@@ -15,14 +15,13 @@ import cv2
 import numpy as np
 
 from scenes.sample import Sample
-from scenes.town.actors import SIZE
 from synth.blend import scene_white
 from synth.cutout import Cutout, Ground, cut, labelled, paste, whole
 from synth.random import Rng
 from synth.regions import Region, class_names, pick, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, actor
+from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, actor, size_m
 
 WHERE = ("sky", "roof", "pavement", "upside_down")
 _MOST = 8
@@ -146,7 +145,7 @@ class Misplaced:
             else:
                 kind = params.kinds[i]
                 sprite = actor(kind, variant=rng.integer(0, 1 << 20), yaw_step=rng.choice(_VIEWS))
-                scale = min(tall / SIZE[kind][2], 0.5 * original.width / SIZE[kind][0])
+                scale = min(tall / size_m(kind)[2], 0.5 * original.width / size_m(kind)[0])
                 lit = sprite.lit(white, px_per_m=scale, flipped=params.flipped[i] and kind in PEOPLE)
                 copy = labelled(original, lit, WORDS[kind])
             copy = _tilted(copy, params.tilts_deg[i])
@@ -215,7 +214,7 @@ def _tall(sample: Sample, donor: Region | None, kind: str, ground_row: float) ->
     if donor is not None and ground.stands(donor.window[3]):
         factor = (ground_row - ground.horizon) / (donor.window[3] - ground.horizon)
         return float(np.clip(donor.height * factor / sample.height, 0.03, 0.6))
-    return float(np.clip(SIZE[kind][2] * ground.px_per_m(ground_row) / sample.height, 0.03, 0.6))
+    return float(np.clip(size_m(kind)[2] * ground.px_per_m(ground_row) / sample.height, 0.03, 0.6))
 
 
 def _freest(sample: Sample, places: list[tuple[float, float]], tall: float) -> tuple[float, float]:

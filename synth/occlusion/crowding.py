@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Sample
-from scenes.town.actors import SIZE
 from synth.blend import scene_white
 from synth.cutout import Cutout, Ground, cut, labelled, paste, whole
 from synth.random import Rng
 from synth.regions import Mask, Region, class_names, ignore_value, pick, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, YAWS, actor
+from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, YAWS, actor, size_m
 
 _MOST = 22
 _TRIES = 5  # places looked at for each; the one that fits best is taken
@@ -125,14 +124,14 @@ class Crowding:
         self, sample: Sample, ground: Ground, target: Region, kind: str, donor: Region | None, at: tuple[float, float]
     ) -> tuple[float, float, float, float]:
         """Return centre, foot, size, and how little the place suits: what it would hide, and where it stands."""
-        _, width, tall = SIZE[kind]
+        _, width, tall = size_m(kind)
         if ground.stands(target.window[3]):
             nearer = 0.6 * (1.4 / 0.6) ** at[0]  # distance over that of the target
             foot = min(ground.horizon + (target.window[3] - ground.horizon) / nearer, 1.15 * sample.height)
             scale = ground.px_per_m(foot)
         else:
             foot = target.window[3] + 0.1 * target.height * (2 * at[0] - 1)
-            scale = 0.9 * target.height / SIZE["pedestrian"][2]
+            scale = 0.9 * target.height / size_m("pedestrian")[2]
         if donor is None:
             size, wide, high = scale, width * scale, tall * scale
         else:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from scenes.random import Rng
 from scenes.sample import Sample
-from scenes.town.actors import SIZE
 from synth.blend import scene_white
 from synth.cutout import Cutout, Ground, labelled, paste
 from synth.regions import Mask, Region, regions
-from synth.sprites import PEOPLE, WORDS, YAWS, actor, side_by_side
+from synth.sprites import PEOPLE, WORDS, YAWS, actor, side_by_side, size_m
 
 Columns = NDArray[np.int64]
 HIDES = 0.9  # of a target's height and width: enough for the heaviest occlusion
@@ -63,7 +62,7 @@ def choose_actor(ground: Ground, target: Region, kinds: Sequence[str], nearer: f
     along: list[Actor] = []
     across: list[Actor] = []
     for kind in kinds:
-        length, width, tall = SIZE[kind]
+        length, width, tall = size_m(kind)
         near = next((f * nearer for f in _NEAREST if reach(ground, target, f * nearer, tall) >= HIDES), None)
         if near is None:
             continue
@@ -114,7 +113,7 @@ class Group:
 def rendered(sample: Sample, target: Region, chosen: Actor, seed: int, *, flipped: bool) -> Group:
     """Return a road user, or as many people as a target is wide, at the size and in the light of their place."""
     ground, rng = Ground.of(sample), Rng(seed, "actor")
-    _, width, tall = SIZE[chosen.kind]
+    _, width, tall = size_m(chosen.kind)
     scale = size_there(ground, target, chosen.nearer, tall)
     white = scene_white(sample.image)
     one = actor(chosen.kind, variant=rng.integer(0, 1 << 20), yaw_step=chosen.yaw_step)
