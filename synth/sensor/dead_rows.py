@@ -42,7 +42,7 @@ class DeadRows:
         "share of cells lost",
         "%",
         (0.3, 0.8, 2, 5, 10),
-        "shipped sensors have below 0.1 % (industrial grade classes); lines fail with a broken column amplifier or bond",
+        "shipped sensors have below 0.1 % (industrial grades); lines fail with a broken column amplifier or bond",
         "log",
     )
     params_type: ClassVar[type[DeadRowsParams]] = DeadRowsParams

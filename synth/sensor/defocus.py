@@ -72,7 +72,7 @@ def confusion_px(depth: Depth, focal_px: float, params: DefocusParams) -> NDArra
 
 def blur_discs(image: Image, diameter: NDArray[np.float32]) -> Image:
     """Spread light over discs of given diameters (H, W) in pixels; between a few sizes of disc it is interpolated."""
-    sizes = np.maximum(diameter, np.float32(_SHARPEST_PX))
+    sizes = drawn_px(diameter)
     low, high = float(sizes.min()), float(np.percentile(sizes[::4, ::4], 99.5))
     high = max(high, low)
     count = 1 if high - low < 0.25 else min(_MOST_DISCS, 2 + int((high - low) / 4.0))
@@ -84,6 +84,15 @@ def blur_discs(image: Image, diameter: NDArray[np.float32]) -> Image:
     out = np.empty(image.shape, np.uint8)
     _mix(discs, sizes, np.float32(low), np.float32((high - low) / max(count - 1, 1)), out)
     return out
+
+
+def drawn_px(diameter: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the discs to draw (H, W): one pixel for a sharp point, and no wider than told where that is many pixels.
+
+    The exponent lets discs below a pixel, which no grid holds, blur a little, as they do between the grid's points.
+    """
+    drawn: NDArray[np.float32] = np.power(diameter * np.sqrt(diameter) + np.float32(_SHARPEST_PX), np.float32(2 / 3))
+    return drawn
 
 
 def disc(diameter: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -41,7 +41,7 @@ class EgoMotionBlurParams:
 @register
 @dataclass(frozen=True)
 class EgoMotionBlur:
-    """Blur of a camera that drives and turns while the shutter is open: strong at the sides, none where it drives to."""
+    """Blur of a camera that drives and turns while the shutter is open: strong aside, none where it drives to."""
 
     name: ClassVar[str] = "sensor/ego_motion_blur"
     family: ClassVar[Family] = "sensor"

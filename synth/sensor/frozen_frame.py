@@ -1,8 +1,8 @@
 """Frozen frame: the camera delivers an older picture than the moment it is used for.
 
-The labels stay those of now, for that is what the model should have seen: an object that moved since counts where it is
-now. The older picture is the frame before (`Sample.previous`, with time stamps) whose age fits; else it is rendered from
-the sample's scene by the camera as it stood earlier on its way, while nothing else moves. A sample with neither is
+The labels stay those of now, for that is what the model should have seen: an object that moved since counts where it
+is now. The older picture is the frame before (`Sample.previous`, with time stamps) whose age fits; else it is rendered
+from the sample's scene by the camera as it stood earlier on its way, while nothing else moves. A sample with neither is
 refused: an older picture cannot be made of a newer one without inventing its borders.
 """
 
@@ -47,8 +47,8 @@ class FrozenFrame:
     table: ClassVar[SeverityTable] = SeverityTable(
         "age of the picture",
         "s",
-        (0.067, 0.133, 0.267, 0.5, 0.8),
-        "2, 4, 8, 15 and 24 frames at 30 Hz; fault handling times of camera functions are some 0.1 to 0.5 s (ISO 26262)",
+        (0.067, 0.133, 0.233, 0.333, 0.5),
+        "2, 4, 7, 10 and 15 frames at 30 Hz; faults of cameras are handled within 0.1 to 0.5 s (ISO 26262 concept)",
     )
     params_type: ClassVar[type[FrozenFrameParams]] = FrozenFrameParams
 

@@ -96,7 +96,7 @@ def light_of_counts(params: PhotonCountingParams) -> NDArray[np.float64]:
     share = np.minimum(np.arange(params.frames + 1) / params.frames, 1.0 - 0.5 / params.frames)
     photons = -params.frames * np.log1p(-share)
     if params.frames == 1:
-        photons = np.array([0.0, params.photons])  # a binary picture is black and white
+        photons = np.array([0.0, params.photons + params.dark_counts])  # a binary picture is black and white
     return np.asarray(np.clip((photons - params.dark_counts) / params.photons, 0.0, 1.0))
 
 
