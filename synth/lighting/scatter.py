@@ -119,16 +119,22 @@ def mix_rows(field, i, rows, row, kept, held):  # type: ignore[no-untyped-def]  
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _widen(small, wide):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill wide (3 W,) with a row (w, 3), bilinearly."""
-    columns, last = len(wide) // 3, small.shape[0] - 1
-    step = np.float32(small.shape[0]) / np.float32(columns)
-    for j in range(columns):
-        place = (np.float32(j) + np.float32(0.5)) * step - np.float32(0.5)
-        place = min(max(place, np.float32(0.0)), np.float32(last))
-        left = int(place)
-        right, share = min(left + 1, last), place - np.float32(left)
-        for c in range(3):
-            wide[3 * j + c] = small[left, c] + share * (small[right, c] - small[left, c])
+    """Fill wide (3 W,) with a row (w, 3), bilinearly: between two of its pixels at a time, in steps of 1 / scale."""
+    columns, count = len(wide) // 3, small.shape[0]
+    step = np.float32(count) / np.float32(columns)
+    start = np.float32(0.5) * step - np.float32(0.5)
+    j = 0
+    for left in range(-1, count):
+        first, second = max(left, 0), min(left + 1, count - 1)
+        end = columns if left == count - 1 else min(columns, int(np.ceil((np.float32(left + 1) - start) / step)))
+        red, green, blue = small[first, 0], small[first, 1], small[first, 2]
+        to_red, to_green, to_blue = small[second, 0] - red, small[second, 1] - green, small[second, 2] - blue
+        for k in range(j, end):
+            share = start + step * np.float32(k) - np.float32(left)
+            wide[3 * k] = red + share * to_red
+            wide[3 * k + 1] = green + share * to_green
+            wide[3 * k + 2] = blue + share * to_blue
+        j = max(j, end)
 
 
 @njit(cache=True, inline="always")
