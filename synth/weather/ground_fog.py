@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from scenes.errors import InputError
 from scenes.sample import Sample
 from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
@@ -46,6 +47,10 @@ class GroundFog:
     params_type: ClassVar[type[GroundFogParams]] = GroundFogParams
 
     scale_height_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale_height_m is not None and self.scale_height_m <= 0:
+            raise InputError(f"{self.name}: scale_height_m: expected metres over 0, got {self.scale_height_m}")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> GroundFogParams:
         drawn, dimming = rng.uniform(2.0, 8.0), rng.uniform(0.8, 0.95)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scenes.errors import InputError
 from scenes.sample import Sample
 from synth.radiometry import luminance, to_linear
 from synth.random import Rng
@@ -32,6 +33,11 @@ def test_ground_fog_leaves_the_sky_overhead(street: Street) -> None:
     after = shift.apply(sample, shift.draw(sample, 3, Rng("low"))).image
     change = np.abs(after.astype(int) - sample.image).sum(axis=2)[:, 80]
     assert change[79] > 3 * max(change[0], 1)
+
+
+def test_a_layer_needs_a_height() -> None:
+    with pytest.raises(InputError, match="scale_height_m"):
+        GroundFog(scale_height_m=0.0)
 
 
 @pytest.mark.parametrize("severity", [1, 3, 5])
