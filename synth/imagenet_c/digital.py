@@ -210,7 +210,10 @@ def _cells(size: int, made: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _nearest(size: int, made: int) -> NDArray[np.int64]:
-    return np.minimum(((np.arange(size) + 0.5) * (made / size)).astype(np.int64), made - 1)
+    """Return the cell of each pixel; the step is added up, as Pillow does, for its rounding decides at the borders."""
+    steps = np.full(size, made / size)
+    steps[0] *= 0.5
+    return np.minimum(np.add.accumulate(steps).astype(np.int64), made - 1)
 
 
 @njit(cache=True, nogil=True)
