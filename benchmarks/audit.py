@@ -278,12 +278,13 @@ def main() -> None:
     data = TownDataset(seed=11, width=options.width, height=height, **parts)
     fine = TownDataset(seed=11, width=FINER * (options.width // 2), height=FINER * (height // 2), **parts)
     wanted = {name: make for name, make in cases().items() if not options.only or name in options.only.split(",")}
-    frames = list(data)
+    shapes = [name for name in wanted if name.startswith("shape/")]
+    large = list(fine) if shapes else []
+    frames = list(data) if len(wanted) > len(shapes) else []
     results = {}
     for name, make in wanted.items():
-        chosen = list(fine) if name.startswith("shape/") else frames
-        results[name] = measure(make, chosen)
-        print(table({name: results[name]}).splitlines()[-1], file=sys.stderr, flush=True)
+        results[name] = measure(make, large if name in shapes else frames)
+        print("\n".join(table({name: results[name]}).splitlines()[2:]), file=sys.stderr, flush=True)
     print(table(results))
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
