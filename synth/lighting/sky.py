@@ -89,10 +89,13 @@ def _fill(image, sky, rim, near, opened, horizon, leaves, share):  # type: ignor
             if sky[i, j]:
                 share[i, j] = np.uint8(255)
                 continue
-            part = np.float32(0.0)
+            share[i, j] = np.uint8(0)
             over = leaves and horizon[0] * np.float32(j) + climb > 0
+            if not (over or rim[i, j]):
+                continue
+            part = np.float32(0.0)
             green, level = np.float32(image[i, j, 1]), near[row, place[j], 1]
-            if (over or rim[i, j]) and green > np.float32(0.45) * level and level >= np.float32(20.0):
+            if green > np.float32(0.45) * level and level >= np.float32(20.0):
                 if rim[i, j]:
                     part = min((green / level - np.float32(0.45)) / np.float32(0.4), one)
                 if over:
