@@ -89,35 +89,47 @@ def _blur(linear, half, slope, out):  # type: ignore[no-untyped-def]  # numba in
     scale = np.float32(1.0) / (np.float32(2.0) * half + np.float32(1.0))
     pad = whole + 1
     line = np.empty((columns + 2 * pad, 3), np.float32)
-    before, after = np.zeros((columns, 3), np.float32), np.zeros((columns, 3), np.float32)
+    before = np.zeros((columns, 3), np.float32)
     drop = slope * (columns - 1)
     first, last = int(np.floor(-max(drop, 0.0))), int(np.ceil(rows - 1 - min(drop, 0.0)))
+    # how far the line has risen by each column, in whole rows and the part beyond; the same for every line
+    rise = slope * (np.arange(columns + 2 * pad) - pad)
+    down = np.floor(rise).astype(np.int64)
+    beyond = (rise - down).astype(np.float32)
+    up = np.ceil(rise[pad : pad + columns]).astype(np.int64) - 1
+    share = (up + 1 - rise[pad : pad + columns]).astype(np.float32)
     for start in range(first, last + 2):
-        for k in range(columns + 2 * pad):
-            place = start + slope * (k - pad)
-            upper = int(np.floor(place))
-            part = np.float32(place - upper)
-            column, high, low = (
-                min(max(k - pad, 0), columns - 1),
-                min(max(upper, 0), rows - 1),
-                min(max(upper + 1, 0), rows - 1),
-            )
-            for c in range(3):
-                light = linear[high, column, c]
-                line[k, c] = light + part * (linear[low, column, c] - light)
-        for c in range(3):
-            total = np.float32(0.0)
-            for k in range(pad - whole, pad + whole + 1):
-                total += line[k, c]
-            for x in range(columns):
-                k = x + pad
-                after[x, c] = (total + end * (line[k - whole - 1, c] + line[k + whole + 1, c])) * scale
-                if x + 1 < columns:
-                    total += line[k + whole + 1, c] - line[k - whole, c]
+        _read_line(linear, start, down, beyond, pad, line)
+        red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for k in range(pad - whole, pad + whole + 1):
+            red += line[k, 0]
+            green += line[k, 1]
+            blue += line[k, 2]
         for x in range(columns):
-            row = int(np.ceil(start - 1 + slope * x))
+            left, right = x + pad - whole, x + pad + whole + 1
+            r = (red + end * (line[left - 1, 0] + line[right, 0])) * scale
+            g = (green + end * (line[left - 1, 1] + line[right, 1])) * scale
+            b = (blue + end * (line[left - 1, 2] + line[right, 2])) * scale
+            red += line[right, 0] - line[left, 0]
+            green += line[right, 1] - line[left, 1]
+            blue += line[right, 2] - line[left, 2]
+            row = start + up[x]
             if 0 <= row < rows:
-                part = np.float32(row - slope * x - (start - 1))
-                for c in range(3):
-                    out[row, x, c] = encode(before[x, c] + part * (after[x, c] - before[x, c]))
-        before, after = after, before
+                part = share[x]
+                out[row, x, 0] = encode(before[x, 0] + part * (r - before[x, 0]))
+                out[row, x, 1] = encode(before[x, 1] + part * (g - before[x, 1]))
+                out[row, x, 2] = encode(before[x, 2] + part * (b - before[x, 2]))
+            before[x, 0], before[x, 1], before[x, 2] = r, g, b
+
+
+@njit(cache=True, fastmath=True)
+def _read_line(linear, start, down, beyond, pad, line):  # type: ignore[no-untyped-def]  # numba infers
+    """Read light (columns + 2 pad, 3) between rows start + down and the next; the border is continued."""
+    rows, columns = linear.shape[0], linear.shape[1]
+    for k in range(columns + 2 * pad):
+        upper, part = start + down[k], beyond[k]
+        column = min(max(k - pad, 0), columns - 1)
+        high, low = min(max(upper, 0), rows - 1), min(max(upper + 1, 0), rows - 1)
+        for c in range(3):
+            light = linear[high, column, c]
+            line[k, c] = light + part * (linear[low, column, c] - light)
