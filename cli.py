@@ -556,7 +556,7 @@ DEMO_SEED = 2026  # not among the seeds that the built-in models were trained on
 
 @main.group()
 def scene() -> None:
-    """Fit scenes to posed photographs."""
+    """Fit scenes to posed photographs, and drive through them anew."""
 
 
 @scene.command("fit")
@@ -575,7 +575,6 @@ def scene_fit(capture: str, out: Path, method: str, device: str, **options: Any)
     CAPTURE is a folder with transforms.json (nerfstudio), a COLMAP model or a KITTI sequence, or town:SEED:N.
     """
     from scenes.gaussians import FitSettings, fit_scene
-
     from stress.devices import resolve
 
     settings, place = FitSettings(**options), resolve(device)
@@ -586,6 +585,54 @@ def scene_fit(capture: str, out: Path, method: str, device: str, **options: Any)
             raise KeyboardInterrupt("The same command goes on from the last checkpoint.") from None
     click.echo(str(out), err=True)
     click.echo(f"held-out PSNR: {fitted.about['held_out_psnr_db']:.1f} dB")
+
+
+@scene.command("render")
+@click.argument("source", metavar="SCENE")
+@click.option("--out", type=path(file=False), required=True, help="Folder of the new data set; it must be empty.")
+@click.option(
+    "--trajectory", type=click.Choice(["straight", "lane-change", "interpolation"]), default="interpolation",
+    show_default=True, help="Ahead from the first captured camera, to the next lane, or through all of them.",
+)  # fmt: skip
+@click.option("--frames", type=click.IntRange(min=1), default=40, show_default=True, help="Pictures to render.")
+@click.option("--length", type=float, default=12.0, show_default=True, help="Metres ahead.")
+@click.option("--offset", type=float, default=3.4, show_default=True, help="Metres to the left of a lane change.")
+@click.option("--format", "format_", default="coco", show_default=True, help="Format of the data set.")
+def scene_render(
+    source: str, out: Path, trajectory: str, frames: int, length: float, offset: float, format_: str
+) -> None:
+    """Drive through SCENE anew: a labelled data set of what is seen, and video.mp4.
+
+    SCENE is the folder of a fitted scene, or town:SEED for the exact pictures.
+    """
+    from scenes.gaussians import open_scene
+    from scenes.trajectory import drive, planned
+
+    if source.startswith("town:"):
+        from scenes.capture import open_capture
+        from scenes.town import Town
+
+        capture = open_capture(source)
+        cameras, class_names = {view.name: view.camera for view in capture.views}, capture.class_names
+        world: Any = Town(int(source.split(":")[1]))
+    else:
+        world = open_scene(source)
+        cameras, class_names = world.cameras, world.class_names
+    views = planned(trajectory, cameras, frames=frames, length_m=length, offset_m=offset)
+    click.echo(str(drive(world, views, out, class_names=class_names, format=format_, name=trajectory)))
+
+
+@scene.command("export")
+@click.argument("source", metavar="SCENE", type=path(exists=True))
+@click.argument("out", type=path(folder=False))
+@click.option("--compressed", is_flag=True, help="A tenth of the size; labels are left out.")
+def scene_export(source: Path, out: Path, compressed: bool) -> None:
+    """Write the Gaussians of SCENE (a folder, .ply or splatfacto .ckpt) to a PLY file that viewers read."""
+    from scenes.gaussians import open_scene
+    from scenes.splats.files import write_compressed, write_gaussians
+
+    (write_compressed if compressed else write_gaussians)(out, open_scene(source).cloud)
+    click.echo(str(out))
 
 
 def _say(text: str) -> None:
