@@ -21,7 +21,7 @@ from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 from synth.veil import veil
 
-FARTHEST_M = 5.0
+FARTHEST_M = 4.5  # flakes beyond are under half a pixel: they are the veil
 LARGEST_M = 0.012
 BRIGHTNESS = 1.1  # flakes are lit from all around, and brighter than the veil at the horizon
 SUN_LOST = 0.4  # snow clouds are bright: the ground sends light back up
