@@ -22,6 +22,7 @@ from synth.shift import Change, Family, Need, SeverityTable
 
 APERTURE_M = 0.00375  # entrance pupil of a driving camera's lens of 6 mm at f/1.6
 _MOST_DISCS = 3
+_ALIKE = 0.08  # discs that differ by less than this share of their size are drawn as one
 _SHARPEST_PX = 1.0  # a disc of one pixel is the pixel itself
 
 
@@ -75,8 +76,8 @@ def blur_discs(image: Image, diameter: NDArray[np.float32]) -> Image:
     sizes = drawn_px(diameter)
     low, high = float(sizes.min()), float(np.percentile(sizes[::4, ::4], 99.5))
     high = max(high, low)
-    count = 1 if high - low < 0.25 else min(_MOST_DISCS, 2 + int((high - low) / 4.0))
-    steps = np.linspace(low, high, count)
+    count = 1 if high - low < max(0.25, _ALIKE * high) else min(_MOST_DISCS, 2 + int((high - low) / 4.0))
+    steps = np.linspace(low, high, count) if count > 1 else np.array([0.5 * (low + high)])
     linear = to_linear(np.ascontiguousarray(image))
     discs = np.empty((count, *linear.shape), np.float32)
     for k, step in enumerate(steps):

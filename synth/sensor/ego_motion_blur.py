@@ -26,7 +26,7 @@ from synth.shift import Change, Family, Need, SeverityTable
 
 _NEAREST_M = 1.5  # nothing of a scene is nearer to a driving camera
 _COARSE = 4  # motion is computed once for so many pixels a side
-_MOST_STEPS = 14
+_MOST_STEPS = 12
 _LONGEST = 0.12  # of the picture's width: longer paths are cut, they are as good as gone
 
 
@@ -105,6 +105,7 @@ def _gather(image, linear, motion, longest, out):  # type: ignore[no-untyped-def
     rows, columns = image.shape[:2]
     h, w = motion.shape[:2]
     half, one = np.float32(0.5), np.float32(1.0)
+    flat = linear.reshape(rows * columns, 3)
     line = np.empty((w + 1, 2), np.float32)
     for i in range(rows):
         place_y = min(max((np.float32(i) + half) * np.float32(h) / np.float32(rows) - half, 0), h - 1)
@@ -133,14 +134,28 @@ def _gather(image, linear, motion, longest, out):  # type: ignore[no-untyped-def
             # every second pixel starts its samples half a step later: steps do not show
             offset = half + np.float32(0.25) * np.float32(1 - 2 * ((i + j) & 1))
             red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-            for k in range(steps):
-                t = (np.float32(k) + offset) / np.float32(steps) - half
-                x = min(max(int(np.float32(j) + half + t * dx), 0), columns - 1)
-                y = min(max(int(np.float32(i) + half + t * dy), 0), rows - 1)
-                red += linear[y, x, 0]
-                green += linear[y, x, 1]
-                blue += linear[y, x, 2]
             scale = one / np.float32(steps)
+            step_x, step_y = dx * scale, dy * scale
+            x = np.float32(j) + half + (offset * scale - half) * dx
+            y = np.float32(i) + half + (offset * scale - half) * dy
+            reach_x, reach_y = half * abs(dx) + one, half * abs(dy) + one
+            if reach_x <= j < columns - reach_x and reach_y <= i < rows - reach_y:
+                for _ in range(steps):
+                    at = np.uint32(y) * np.uint32(columns) + np.uint32(x)
+                    red += flat[at, 0]
+                    green += flat[at, 1]
+                    blue += flat[at, 2]
+                    x += step_x
+                    y += step_y
+            else:
+                for _ in range(steps):
+                    at = np.uint32(min(max(int(y), 0), rows - 1)) * np.uint32(columns)
+                    at += np.uint32(min(max(int(x), 0), columns - 1))
+                    red += flat[at, 0]
+                    green += flat[at, 1]
+                    blue += flat[at, 2]
+                    x += step_x
+                    y += step_y
             out[i, j, 0] = encode(red * scale)
             out[i, j, 1] = encode(green * scale)
             out[i, j, 2] = encode(blue * scale)
