@@ -438,7 +438,7 @@ def _executor(job: Job, workers: int | None) -> Executor:
     wanted = min(workers or usable_cores(), job.n_shards)
     if wanted == 1 or not job.data.travels():
         return InProcess(make)
-    return Processes(make, wanted, shared=["synth.produce"])
+    return Processes(make, wanted, shared=["synth.produce", "synth.loaded"])
 
 
 def _lay_out(split: Path, target: Path, name: str) -> None:
