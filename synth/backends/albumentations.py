@@ -29,6 +29,10 @@ _OCCLUSION = (
     "CoarseDropout", "ConstrainedCoarseDropout", "GridDropout", "Erasing", "XYMasking", "MaskDropout", "PixelDropout",
     "TimeMasking", "FrequencyMasking", "OverlayElements",
 )  # fmt: skip
+_BY_LABELS = (  # what they do hangs on boxes or masks, of which only the picture and its coordinates are given
+    "AtLeastOneBBoxRandomCrop", "BBoxSafeRandomCrop", "RandomSizedBBoxSafeCrop", "RandomCropNearBBox",
+    "CropNonEmptyMaskIfExists", "MaskDropout", "ConstrainedCoarseDropout",
+)  # fmt: skip
 
 
 @cache
@@ -86,14 +90,13 @@ def build(transform: str, options: Mapping[str, Any], seed: int) -> Any:
     """Return the transform in a pipeline of one, seeded."""
     package = _package()
     options = dict(options)
+    if transform in _BY_LABELS:
+        raise InputError(f"albumentations.{transform} chooses by labels: it is not offered as a shift")
     if transform in _OCCLUSION and "fill_mask" in option_names(transform):
         options.setdefault("fill_mask", 0)  # else labels would not be told of what was covered
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice to use another of its transforms
         made = getattr(package, transform)(**options, p=1.0)
-        wanted = set(made.targets_as_params) - {"image"}
-        if wanted:
-            raise InputError(f"albumentations.{transform} chooses by labels ({', '.join(sorted(wanted))}): not offered")
         return package.Compose([made], seed=seed)
 
 
