@@ -4,6 +4,8 @@ The labels stay those of now, for that is what the model should have seen: an ob
 is now. The older picture is the frame before (`Sample.previous`, with time stamps) whose age fits; else it is rendered
 from the sample's scene by the camera as it stood earlier on its way, while nothing else moves. A sample with neither is
 refused: an older picture cannot be made of a newer one without inventing its borders.
+
+In a chain it comes first: neither the frames before nor the scene know of the shifts that were applied to this one.
 """
 
 from __future__ import annotations

@@ -68,6 +68,13 @@ def test_a_point_becomes_a_line_of_that_direction_and_keeps_its_light(direction:
     assert abs(along @ [math.cos(direction), math.sin(direction)]) > 0.995
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (23, 37)])
+def test_a_flat_picture_stays_flat_in_every_direction(size: tuple[int, int]) -> None:
+    flat = np.full((*size, 3), 90, np.uint8)
+    for direction in np.linspace(-4.0, 4.0, 61):
+        assert _codes_apart(blur_along(flat, 7.3, float(direction)), flat) == 0, direction
+
+
 def test_blur_averages_light_not_codes() -> None:
     image = np.zeros((5, 40, 3), np.uint8)
     image[:, ::2] = 255
