@@ -1,4 +1,4 @@
-"""Photon and read noise of a sensor at high gain, after EMVA 1288, in linear light."""
+"""Photon noise, read noise and quantisation of a sensor at high gain, after EMVA 1288, in linear light."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ def test_the_circle_of_confusion_is_the_thin_lens_formula() -> None:
     assert got == pytest.approx(wanted, rel=0.01)  # the sensor stands at the image distance, not at f
 
 
+@pytest.mark.core
 def test_what_is_in_focus_stays() -> None:
     sample = box_sample(160, 90)
     whole = Sample(
@@ -92,6 +93,7 @@ def test_defocus_equals_a_convolution_in_linear_light() -> None:
 # --- vignetting ---
 
 
+@pytest.mark.core
 def test_natural_vignetting_is_the_fourth_power_of_the_cosine() -> None:
     sample = flat(200)
     camera = sample.camera
@@ -117,6 +119,7 @@ def test_the_corner_loses_the_stops_and_the_middle_nothing(stops: float) -> None
 # --- white balance ---
 
 
+@pytest.mark.core
 def test_white_balance_is_neutral_at_the_reference() -> None:
     assert adaptation(5000.0, 5000.0) == pytest.approx(np.eye(3), abs=1e-6)
     sample = box_sample(33, 17)

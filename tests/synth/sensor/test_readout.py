@@ -227,6 +227,7 @@ def test_the_frame_of_the_nearest_age_is_delivered_with_the_labels_of_now() -> N
     assert "previous" not in aged.completed
 
 
+@pytest.mark.core
 def test_without_a_frame_before_a_scene_is_rendered_or_the_sample_refused() -> None:
     sample = box_sample(160, 90)
     frozen = shifted(sample, create("sensor/frozen_frame"), 3, seed=1)
