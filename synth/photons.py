@@ -1,4 +1,4 @@
-"""Noise of a sensor after EMVA 1288: photon (shot) noise, read noise, the converter's steps and clipping, in linear light.
+"""Noise of a sensor after EMVA 1288: photon (shot) noise, read noise, steps of the converter, clipping; linear light.
 
 Numbers come from SplitMix64 (Steele 2014) of seed and pixel, so a field depends on nothing else and is made in the
 pass that uses it. Photon noise is taken as normal with the photons' own variance; clipping keeps it above zero.

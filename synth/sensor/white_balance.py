@@ -79,7 +79,7 @@ def planckian_xyz(kelvin: float) -> Matrix:
 
     >>> x, y, z = planckian_xyz(2856.0)
     >>> round(float(x / (x + y + z)), 3), round(float(y / (x + y + z)), 3)  # standard illuminant A: 0.4476, 0.4074
-    (0.447, 0.408)
+    (0.448, 0.408)
     """
     t = kelvin
     u = (0.860117757 + 1.54118254e-4 * t + 1.28641212e-7 * t * t) / (1 + 8.42420235e-4 * t + 7.08145163e-7 * t * t)
