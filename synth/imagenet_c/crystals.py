@@ -11,7 +11,6 @@ from functools import cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from scenes.sample import Image
 from synth.noise import Field, smooth_noise
@@ -64,7 +63,7 @@ def _tile(number: int) -> Image:
     grey = styles[kind.style](*_TILE, rng)
     ranked = (grey - grey.mean()) / max(float(grey.std()), 1e-6)
     tint = smooth_noise(rng.seed(), *_TILE, cell_px=260.0, octaves=2)
-    tint = 0.35 * (tint - tint.mean()) / max(float(tint.std()), 1e-6)
+    tint = (0.35 if kind.style == "film" else 0.08) * (tint - tint.mean()) / max(float(tint.std()), 1e-6)
     spread = np.stack([ranked + tint, ranked, ranked - 0.5 * tint], axis=-1)
     spread /= spread.std(axis=(0, 1))
     codes = spread * np.array(kind.deviation) + np.array(kind.mean)
@@ -80,56 +79,77 @@ def _film(height: int, width: int, rng: Rng) -> Field:
     relief = cv2.remap(rough, columns + bend, rows * 1.0 - 0.5 * bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     ridges = np.abs(relief)
     lit = ridges - np.roll(ridges, (2, 2), axis=(0, 1))
+    lit[:2], lit[:, :2] = lit[2:3], lit[:, 2:3]
     out: Field = (soft + 3.0 * lit).astype(np.float32)
     return out
 
 
 def _plates(height: int, width: int, rng: Rng) -> Field:
-    """Needles and blades over one another."""
-    out = 0.5 * smooth_noise(rng.seed(), height, width, cell_px=200.0, octaves=3)
-    for _ in range(2600):
-        _needle(out, rng, length=(25, 120), thickness=(1, 4), turn=rng.uniform(0, np.pi))
-    fine = smooth_noise(rng.seed(), height, width, cell_px=5.0, octaves=2)
-    return out + 0.25 * fine
+    """Blades over one another, some in sheaves."""
+    out = 0.5 * smooth_noise(rng.seed(), height, width, cell_px=200.0, octaves=4, gain=0.6)
+    for _ in range(5):
+        layer = np.zeros((2 * height, 2 * width), np.float32)
+        for _ in range(420):
+            x, y, turn = rng.uniform(0, 2 * width), rng.uniform(0, 2 * height), rng.uniform(0, np.pi)
+            for _ in range(rng.integer(1, 6)):
+                x, y = x + 14 * rng.normal(), y + 14 * rng.normal()
+                light = 0.6 * rng.normal()
+                _blade(layer, x, y, turn + 0.12 * rng.normal(), rng.uniform(50, 260), rng.uniform(2, 13), light)
+        out += 0.8 * _half(layer)
+    return out + 0.2 * smooth_noise(rng.seed(), height, width, cell_px=6.0, octaves=2)
 
 
 def _grains(height: int, width: int, rng: Rng) -> Field:
     """Small stars in rows, as frost on a pane wiped crosswise."""
-    out = 0.9 * smooth_noise(rng.seed(), height, width, cell_px=320.0, octaves=2)
-    for _ in range(5200):
-        turn = rng.choice((0.0, 0.5 * np.pi)) + 0.25 * rng.normal()
-        _needle(out, rng, length=(5, 26), thickness=(1, 3), turn=turn)
-    fine = smooth_noise(rng.seed(), height, width, cell_px=4.0, octaves=2)
-    return out + 0.5 * fine
+    out = 1.1 * smooth_noise(rng.seed(), height, width, cell_px=320.0, octaves=2)
+    for _ in range(4):
+        layer = np.zeros((2 * height, 2 * width), np.float32)
+        for _ in range(2600):
+            x, y = rng.uniform(0, 2 * width), rng.uniform(0, 2 * height)
+            turn = rng.choice((0.0, 0.5 * np.pi)) + 0.3 * rng.normal()
+            _blade(layer, x, y, turn, rng.uniform(6, 46), rng.uniform(2, 9), 0.8 * rng.normal())
+        out += 0.7 * _half(layer)
+    return out + 0.4 * smooth_noise(rng.seed(), height, width, cell_px=5.0, octaves=2)
 
 
 def _ferns(height: int, width: int, rng: Rng) -> Field:
-    """Feathers: a spine with side branches at 60 degrees that grow shorter towards its tip."""
-    out = 0.6 * smooth_noise(rng.seed(), height, width, cell_px=380.0, octaves=2)
-    top = np.linspace(0.8, -0.4, height, dtype=np.float32)[:, None]
-    out += top
-    for _ in range(620):
-        x, y = rng.uniform(-20, width + 20), rng.uniform(-20, height + 20)
-        turn, length = rng.uniform(0, 2 * np.pi), rng.uniform(25, 95)
-        light = 0.5 + 0.9 * rng.uniform()
-        _line(out, x, y, turn, length, light, 2)
-        branches = int(length / 5)
-        for k in range(branches):
-            share = (k + 0.5) / branches
-            bx, by = x + share * length * np.cos(turn), y + share * length * np.sin(turn)
-            for side in (-1, 1):
-                reach = (0.45 + 0.15 * rng.uniform()) * length * (1 - share)
-                _line(out, bx, by, turn + side * np.pi / 3, reach, light * rng.uniform(0.5, 1.0), 1)
+    """Feathers: a bent spine with side branches at 60 degrees that grow shorter towards its tip."""
+    out = 0.6 * smooth_noise(rng.seed(), height, width, cell_px=380.0, octaves=3)
+    out += np.linspace(1.0, -0.5, height, dtype=np.float32)[:, None]
+    for _ in range(3):
+        layer = np.zeros((2 * height, 2 * width), np.float32)
+        for _ in range(330):
+            _feather(layer, rng)
+        out += 0.8 * _half(layer)
     return out
 
 
-def _needle(out: Field, rng: Rng, *, length: tuple[int, int], thickness: tuple[int, int], turn: float) -> None:
-    x, y = rng.uniform(0, out.shape[1]), rng.uniform(0, out.shape[0])
-    light = 0.55 * rng.normal()
-    _line(out, x, y, turn, rng.uniform(*length), light, rng.integer(thickness[0], thickness[1] + 1))
+def _feather(layer: Field, rng: Rng) -> None:
+    x, y = rng.uniform(-40, layer.shape[1] + 40), rng.uniform(-40, layer.shape[0] + 40)
+    turn, length, bend = rng.uniform(0, 2 * np.pi), rng.uniform(50, 210), 0.02 * rng.normal()
+    light = 0.3 + 0.9 * rng.uniform()
+    branches = int(length / 8)
+    for k in range(branches):
+        share = (k + 0.5) / branches
+        for side in (-1, 1):
+            reach = (0.3 + 0.25 * rng.uniform()) * length * (1 - share)
+            angle = turn + side * (np.pi / 3 + 0.12 * rng.normal())
+            _blade(layer, x, y, angle, reach, rng.uniform(2, 5), light * rng.uniform(0.4, 1.0))
+        _blade(layer, x, y, turn, 2 * length / branches, 5 * (1 - share) + 1, light)
+        x, y = x + length / branches * np.cos(turn), y + length / branches * np.sin(turn)
+        turn += bend
 
 
-def _line(out: Field, x: float, y: float, turn: float, length: float, light: float, thickness: int) -> None:
-    end = x + length * np.cos(turn), y + length * np.sin(turn)
-    points: list[NDArray[np.int64]] = [np.rint(np.array(p) * 16).astype(np.int64) for p in ((x, y), end)]
-    cv2.line(out, points[0].tolist(), points[1].tolist(), float(light), thickness, cv2.LINE_AA, shift=4)
+def _blade(layer: Field, x: float, y: float, turn: float, length: float, width: float, light: float) -> None:
+    """Draw a blade: broadest a third of the way, pointed at both ends."""
+    along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    start = np.array([x, y])
+    third = start + 0.33 * length * along
+    corners = np.stack([start, third + 0.5 * width * across, start + length * along, third - 0.5 * width * across])
+    cv2.fillConvexPoly(layer, np.rint(16 * corners).astype(np.int32), float(light), shift=4)
+
+
+def _half(layer: Field) -> Field:
+    """Return a layer at half its size, which softens its edges."""
+    small: Field = cv2.resize(layer, (layer.shape[1] // 2, layer.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return small
