@@ -34,6 +34,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import cv2
 import numpy as np
 
+from scenes.errors import InputError
+
 WIDTH, HEIGHT = 1280, 720
 FAMILIES = ("weather", "lighting", "sensor", "imagenet_c")
 Run = Callable[[], Any]
@@ -104,14 +106,16 @@ KORNIA: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def frame() -> Any:
-    """Return a town frame with depth, camera and labels at the size of the comparison."""
+    """Return a town frame with depth, camera, labels and a frame before it, at the size of the comparison."""
+    from dataclasses import replace
+
     from scenes.datasets import open_dataset
 
     sample = next(iter(open_dataset("town:3:1")))
-    if (sample.width, sample.height) == (WIDTH, HEIGHT):
-        return sample
-    rows, columns = np.arange(HEIGHT) * sample.height // HEIGHT, np.arange(WIDTH) * sample.width // WIDTH
-    return _resized(sample, rows, columns)
+    if (sample.width, sample.height) != (WIDTH, HEIGHT):
+        rows, columns = np.arange(HEIGHT) * sample.height // HEIGHT, np.arange(WIDTH) * sample.width // WIDTH
+        sample = _resized(sample, rows, columns)
+    return replace(sample, previous=replace(sample, image=np.roll(sample.image, 8, axis=1)))
 
 
 def _resized(sample: Any, rows: Any, columns: Any) -> Any:
@@ -339,7 +343,11 @@ def main() -> None:
     elsewhere = Elsewhere(options.peer_python, np.ascontiguousarray(sample.image)) if options.peer_python else None
     rows = []
     for name in names_of(options.only):
-        rows.append(measure(name, sample, options, elsewhere))
+        try:
+            rows.append(measure(name, sample, options, elsewhere))
+        except InputError as error:
+            print(f"{name}: left out: {error}", file=sys.stderr, flush=True)
+            continue
         print(f"{name}: {rows[-1]['ours']['median_ms']:.1f} ms", file=sys.stderr, flush=True)
     if elsewhere is not None:
         elsewhere.close()
