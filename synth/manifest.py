@@ -23,6 +23,7 @@ from scenes.environment import installed, own_version
 from scenes.errors import InputError
 from scenes.sample import Image, Sample
 from synth.audit import Verdict
+from synth.backends.shift import BackendShift
 from synth.chain import AnyShift, Chain, Part
 from synth.registry import create
 from synth.shift import Shift
@@ -104,8 +105,11 @@ def shift_rows(
 def _shift_row(
     shift: Shift[Any], severity: float, params: Mapping[str, Any], specs: Mapping[str, str]
 ) -> dict[str, Any]:
-    fields = [f for f in dataclasses.fields(shift) if f.init]  # type: ignore[arg-type]  # every shift is a dataclass
-    options = {f.name: plain(getattr(shift, f.name)) for f in fields if getattr(shift, f.name) != f.default}
+    if isinstance(shift, BackendShift):
+        options = plain(params["options"])  # those of the severity, looked up in its tables
+    else:
+        fields = [f for f in dataclasses.fields(shift) if f.init]  # type: ignore[arg-type]  # every shift is a dataclass
+        options = {f.name: plain(getattr(shift, f.name)) for f in fields if getattr(shift, f.name) != f.default}
     name = specs.get(shift.name, shift.name)
     return {"name": name, "options": options, "severity": severity, "params": plain(params)}
 

@@ -153,3 +153,12 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str, message: str)
         read_manifest(file)
     with pytest.raises(InputError, match="cannot be read"):
         read_manifest(tmp_path / "none.jsonl")
+
+
+def test_transforms_of_other_libraries_replay(made: Path, tmp_path: Path) -> None:
+    pytest.importorskip("albumentations")
+    recipe = {"shifts": [{"chain": ["albumentations:HorizontalFlip", "fog"]}, "albumentations:RandomRain"]}
+    first = synth.generate(made.parent / "source", {**recipe, "filters": "none"}, tmp_path / "first", workers=1)
+    again = synth.remake(first.path, tmp_path / "again", workers=1)
+    assert again.faithful
+    assert len(again.identical) == first.n_made == 4
