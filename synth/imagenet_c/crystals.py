@@ -95,33 +95,33 @@ def _plates(height: int, width: int, rng: Rng) -> Field:
                 x, y = x + 14 * rng.normal(), y + 14 * rng.normal()
                 light = 0.6 * rng.normal()
                 _blade(layer, x, y, turn + 0.12 * rng.normal(), rng.uniform(50, 260), rng.uniform(2, 13), light)
-        out += 0.8 * _half(layer)
-    return out + 0.2 * smooth_noise(rng.seed(), height, width, cell_px=6.0, octaves=2)
+        out += 0.65 * _half(layer)
+    return out + 0.12 * smooth_noise(rng.seed(), height, width, cell_px=6.0, octaves=2)
 
 
 def _grains(height: int, width: int, rng: Rng) -> Field:
     """Small stars in rows, as frost on a pane wiped crosswise."""
-    out = 1.1 * smooth_noise(rng.seed(), height, width, cell_px=320.0, octaves=2)
+    out = 0.7 * smooth_noise(rng.seed(), height, width, cell_px=320.0, octaves=2)
     for _ in range(4):
         layer = np.zeros((2 * height, 2 * width), np.float32)
         for _ in range(2600):
             x, y = rng.uniform(0, 2 * width), rng.uniform(0, 2 * height)
             turn = rng.choice((0.0, 0.5 * np.pi)) + 0.3 * rng.normal()
             _blade(layer, x, y, turn, rng.uniform(6, 46), rng.uniform(2, 9), 0.8 * rng.normal())
-        out += 0.7 * _half(layer)
+        out += 0.8 * _half(layer)
     return out + 0.4 * smooth_noise(rng.seed(), height, width, cell_px=5.0, octaves=2)
 
 
 def _ferns(height: int, width: int, rng: Rng) -> Field:
     """Feathers: a bent spine with side branches at 60 degrees that grow shorter towards its tip."""
-    out = 0.6 * smooth_noise(rng.seed(), height, width, cell_px=380.0, octaves=3)
-    out += np.linspace(1.0, -0.5, height, dtype=np.float32)[:, None]
+    out = 0.5 * smooth_noise(rng.seed(), height, width, cell_px=380.0, octaves=3)
+    out += np.linspace(0.7, -0.35, height, dtype=np.float32)[:, None]
     for _ in range(3):
         layer = np.zeros((2 * height, 2 * width), np.float32)
         for _ in range(330):
             _feather(layer, rng)
-        out += 0.8 * _half(layer)
-    return out
+        out += _half(layer)
+    return out + 0.2 * smooth_noise(rng.seed(), height, width, cell_px=5.0, octaves=2)
 
 
 def _feather(layer: Field, rng: Rng) -> None:

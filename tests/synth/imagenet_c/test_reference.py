@@ -36,6 +36,7 @@ def _reference() -> ModuleType:
 REFERENCE = _reference()
 DATA: dict[str, Any] = json.loads((HERE / "reference.json").read_text())
 SEEDS = 4
+FROST_SEEDS = 16  # the five textures differ more than anything else
 
 
 def _figures(name: str, severity: int, number: int) -> tuple[Any, Any]:
@@ -43,11 +44,12 @@ def _figures(name: str, severity: int, number: int) -> tuple[Any, Any]:
     clean = REFERENCE.pictures()[number]
     sample, shift = Sample(sample_id=f"p{number}", image=clean), create(name)
     found = []
-    for seed in range(SEEDS):
+    seeds = FROST_SEEDS if name == "imagenet_c/frost" else SEEDS
+    for seed in range(seeds):
         params = shift.draw(sample, severity, rng_for(seed, shift=name, sample_id=sample.sample_id))
         mean, variance, ssim = REFERENCE.figures(clean, shift.apply(sample, params).image)
         found.append((mean, np.sqrt(variance), ssim))
-    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(SEEDS)
+    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(seeds)
 
 
 @pytest.mark.core
