@@ -18,11 +18,18 @@ from scenes.errors import InputError
 from scenes.images import read_image
 from scenes.progress import Report
 from synth import manifest
+from synth.depth import CUTOUT_NAME, PRIOR_NAME
 from synth.produce import Job
 from synth.recipe import Recipe
 from synth.registry import resolve
 from synth.synthesis import SHARD, run, work_folder
 
+OWN_DEPTH = (
+    PRIOR_NAME,
+    CUTOUT_NAME,
+    "lidar, filled",
+    "depth with holes, filled",
+)  # what the pipeline comes up with by itself
 GREY_LEVELS = 1.0  # by which a classical shift may differ in another environment
 
 
@@ -69,6 +76,7 @@ def remake(
     """
     path = Path(manifest_file)
     rows = manifest.read_manifest(path)
+    _need_depth(rows, depth, path)
     source = _source(rows, dataset)
     opened = source.open(None)
     by_frame: dict[str, list[dict[str, Any]]] = {}
@@ -130,6 +138,14 @@ def _tolerance(name: str) -> float:
 def _versions(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str | None, str | None]]:
     then, now = rows[0].get("versions") or {}, manifest.versions()
     return {name: (then.get(name), now.get(name)) for name in {**then, **now} if then.get(name) != now.get(name)}
+
+
+def _need_depth(rows: Sequence[Mapping[str, Any]], depth: str | None, path: Path) -> None:
+    """Raise where an estimator gave the depth the first time and none is named now."""
+    used = {row.get("completed", {}).get("depth") for row in rows} - {None, *OWN_DEPTH}
+    if used and depth is None:
+        named = ", ".join(sorted(used))
+        raise InputError(f"manifest {str(path)!r}: its pictures have depth from {named}: name it with --depth")
 
 
 def _source(rows: Sequence[Mapping[str, Any]], dataset: str | Path | None) -> DataSource:

@@ -162,3 +162,20 @@ def test_transforms_of_other_libraries_replay(made: Path, tmp_path: Path) -> Non
     again = synth.remake(first.path, tmp_path / "again", workers=1)
     assert again.faithful
     assert len(again.identical) == first.n_made == 4
+
+
+@pytest.mark.core
+def test_depth_of_an_estimator_is_asked_for(tmp_path: Path) -> None:
+    row = {"completed": {"depth": "my estimator"}, "source": {}, "seed": 0, "variant": 1, "format": "coco"}
+    (tmp_path / NAME).write_text(json.dumps({**_row(), **row}) + "\n")
+    with pytest.raises(InputError, match="my estimator: name it with --depth"):
+        synth.remake(tmp_path, tmp_path / "again")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["coco_street", "kitti", "camvid", "traffic_signs"])
+def test_real_photographs_replay(real_data: Path, tmp_path: Path, name: str) -> None:
+    recipe = {"shifts": ["fog", {"chain": ["rain", "night"]}, "yaw"], "filters": "none"}
+    first = synth.generate(real_data / name, recipe, tmp_path / "first", workers=1, limit=3)
+    assert first.n_made == 3
+    assert synth.remake(first.path, tmp_path / "again", workers=1).faithful
