@@ -201,7 +201,7 @@ def _list_shifts(names: tuple[str, ...], *, as_json: bool) -> None:
     from synth.registry import catalogue, expand
 
     wanted = {full for name in names for full in expand(name)}
-    rows = [row for row in catalogue() if not names or row["name"] in wanted]
+    rows = catalogue(wanted if names else None)
     if as_json:
         import json
 

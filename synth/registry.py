@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -85,30 +85,36 @@ def shift_classes() -> Mapping[str, type[Any]]:
     return dict(sorted(_SHIFTS.items(), key=lambda item: (FAMILIES.index(item[1].family), item[0])))
 
 
-def catalogue() -> list[dict[str, Any]]:
+def catalogue(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Return a row of plain values for each shift: what `roadproof shifts` prints.
+
+    names: full names, those of other libraries' transforms among them; every registered shift where not given
 
     Keys: name, family, changes, needs, quantity, unit, values (severities 1 to 5), source, options (name, default),
     description.
     """
-    rows = []
-    for name, cls in shift_classes().items():
-        table: SeverityTable = cls.table
-        rows.append(
-            {
-                "name": name,
-                "family": cls.family,
-                "changes": cls.changes,
-                "needs": sorted(cls.needs),
-                "quantity": table.quantity,
-                "unit": table.unit,
-                "values": list(table.values),
-                "source": table.source,
-                "options": [{"name": f.name, "default": _default(f)} for f in dataclasses.fields(cls) if f.init],
-                "description": (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else "",
-            }
-        )
-    return rows
+    shifts = shift_classes()
+    if names is not None:
+        wanted = set(names)
+        others = {name: resolve(name) for name in sorted(wanted - set(shifts))}
+        shifts = {**{name: cls for name, cls in shifts.items() if name in wanted}, **others}
+    return [_row(name, cls) for name, cls in shifts.items()]
+
+
+def _row(name: str, cls: type[Any]) -> dict[str, Any]:
+    table: SeverityTable = cls.table
+    return {
+        "name": name,
+        "family": cls.family,
+        "changes": cls.changes,
+        "needs": sorted(cls.needs),
+        "quantity": table.quantity,
+        "unit": table.unit,
+        "values": list(table.values),
+        "source": table.source,
+        "options": [{"name": f.name, "default": _default(f)} for f in dataclasses.fields(cls) if f.init],
+        "description": (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else "",
+    }
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
