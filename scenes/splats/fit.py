@@ -40,6 +40,7 @@ class FitSettings:
     """What a fit does; part of its identity.
 
     max_gaussians: growth stops there. coarse: part of the steps at half size. pixels: longest side of the pictures
+    depth_weight: of the relative error of expected depth, where a capture has depth
     """
 
     steps: int = 3000
@@ -49,6 +50,7 @@ class FitSettings:
     degree: int = 3
     pixels: int = 640
     coarse: float = 0.25
+    depth_weight: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,18 +78,22 @@ class Target:
 
     camera: Camera
     pixels: NDArray[np.float32]  # (H, W, 3) in [0, 1]
+    depth: NDArray[np.float32] | None = None  # (H, W) metres; what is not finite is passed over
 
     @classmethod
     def of(cls, sample: Sample) -> Target:
         if sample.camera is None:
             raise InputError(f"fit: view {sample.sample_id} has no camera")
-        return cls(sample.camera, sample.image.astype(np.float32) / 255)
+        return cls(sample.camera, sample.image.astype(np.float32) / 255, sample.depth)
 
     def halved(self) -> Target:
         """Return the target at half its size."""
         width, height = max(1, self.camera.width // 2), max(1, self.camera.height // 2)
         small = cv2.resize(self.pixels, (width, height), interpolation=cv2.INTER_AREA)
-        return Target(resized_camera(self.camera, width, height), small)
+        depth = self.depth
+        if depth is not None:
+            depth = depth[1 : 2 * height : 2, 1 : 2 * width : 2] if min(depth.shape) > 1 else depth
+        return Target(resized_camera(self.camera, width, height), small, depth)
 
 
 def check_memory(settings: FitSettings, views: int, width: int, height: int) -> str:
@@ -138,15 +144,15 @@ class Fit:
     def harmonics(self) -> torch.Tensor:
         return torch.cat([self.params["sh0"], self.params["shN"]], dim=1)
 
-    def render(self, camera: Camera, degree: int) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Return the picture (H, W, 3) and the rasteriser's `meta`."""
+    def render(self, camera: Camera, degree: int) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Return the picture with expected depth (H, W, 4), alpha (H, W) and the rasteriser's `meta`."""
         p = self.params
-        picture, _, meta = rasterization(
+        picture, alpha, meta = rasterization(
             p["means"], p["quats"], p["scales"].exp(), p["opacities"].sigmoid(), self.harmonics(),
             self._on(camera.world_to_cam), self._on(camera.K),
-            camera.width, camera.height, sh_degree=degree, backend=self.backend,
+            camera.width, camera.height, sh_degree=degree, render_mode="RGB+ED", backend=self.backend,
         )  # fmt: skip
-        return picture[0], meta
+        return picture[0], alpha[0, ..., 0], meta
 
     def _on(self, matrix: NDArray[np.float64]) -> torch.Tensor:
         """Return a matrix (1, n, n) where the Gaussians are."""
@@ -159,9 +165,12 @@ class Fit:
         degree = min(settings.degree, self.step * (settings.degree + 1) * 2 // settings.steps)
         decay = MEANS_END ** (self.step / settings.steps)
         self.optimizers["means"].param_groups[0]["lr"] = RATES["means"] * self.extent * decay
-        picture, meta = self.render(target.camera, degree)
+        flat, alpha, meta = self.render(target.camera, degree)
+        picture = flat[..., :3]
         self.strategy.step_pre_backward(self.params, self.optimizers, self.state, self.step, meta)
         loss = photometric(picture, target.pixels)
+        if target.depth is not None and settings.depth_weight > 0:
+            loss = loss + settings.depth_weight * depth_error(flat[..., 3], alpha, target.depth)
         torch.autograd.backward(loss)
         for optimizer in self.optimizers.values():
             optimizer.step()
@@ -211,6 +220,15 @@ class Fit:
         kept = {k: v for k, v in tensors.items() if k.startswith("strategy.")}
         self.state |= {k.removeprefix("strategy."): v.to(self.device, copy=True) for k, v in kept.items()}
         torch.random.set_rng_state(tensors["random"])
+
+
+def depth_error(depth: torch.Tensor, alpha: torch.Tensor, truth: NDArray[np.float32]) -> torch.Tensor:
+    """Return the mean relative error, each at most 1, of expected depth (H, W) over pixels that are solid and known."""
+    wanted = torch.from_numpy(truth).to(depth.device)
+    known = torch.isfinite(wanted) & (wanted > 0) & (alpha.detach() > 0.5)
+    if not bool(known.any()):
+        return depth.new_zeros(())
+    return ((depth[known] - wanted[known]).abs() / wanted[known]).clamp(max=1.0).mean()
 
 
 def identity(capture: Capture, settings: FitSettings) -> str:

@@ -344,6 +344,56 @@ def test_a_fit_learns_views_that_it_never_saw(tmp_path: Path) -> None:
     assert open_scene(tmp_path / "scene").about["held_out_psnr_db"] == scene.about["held_out_psnr_db"]
 
 
+def test_pictures_of_mixed_sizes_fit_together(tmp_path: Path) -> None:
+    capture = write_capture(tmp_path / "capture", 6)
+    mixed = replace(capture, views=[v.resized(33, 25) if i % 2 else v for i, v in enumerate(capture.views)])
+    assert len(fitting.fit(mixed, replace(SMALL, steps=12))) > 100
+
+
+def test_depth_error_passes_over_what_is_unknown() -> None:
+    depth = torch.full((2, 3), 11.0, requires_grad=True)
+    alpha = torch.tensor([[1.0, 1, 1], [1, 1, 0.2]])
+    truth = np.array([[10, np.inf, np.nan], [10, 1, 3]], np.float32)
+    error = fitting.depth_error(depth, alpha, truth)
+    assert float(error.detach()) == pytest.approx((0.1 + 0.1 + 1.0) / 3)  # the worst counts as 1
+    (slope,) = torch.autograd.grad(error, depth)
+    assert (slope != 0).tolist() == [[True, False, False], [True, False, False]]
+
+
+def test_depth_of_the_capture_is_learnt(tmp_path: Path) -> None:
+    capture = write_capture(tmp_path / "capture", 6)
+    scene = two_balls()
+
+    class WithDepth:
+        def __init__(self, view: Any) -> None:
+            self.name, self.camera, self._view = view.name, view.camera, view
+
+        def resized(self, width: int, height: int) -> Any:
+            return WithDepth(self._view.resized(width, height))
+
+        def load(self) -> Sample:
+            return replace(self._view.load(), depth=scene.render(self.camera).depth)
+
+    known = replace(capture, views=[WithDepth(view) for view in capture.views])
+    errors = []
+    for weight in (0.0, 0.3):
+        cloud = fitting.fit(known, replace(SMALL, steps=150, depth_weight=weight))
+        errors.append(depth_of(GaussianScene(cloud=cloud), known.split()[1]))
+    assert errors[1] < errors[0]
+
+
+def depth_of(scene: GaussianScene, views: Any) -> float:
+    """Median relative error of expected depth over views."""
+    found = []
+    for view in views:
+        truth = view.load().depth
+        depth = scene.render(view.camera).depth
+        assert depth is not None
+        both = np.isfinite(truth) & np.isfinite(depth)
+        found.append(np.abs(depth[both] - truth[both]) / truth[both])
+    return float(np.median(np.concatenate(found)))
+
+
 def test_a_stopped_fit_goes_on_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     capture = write_capture(tmp_path / "capture")
     whole = fitting.fit(capture, SMALL, checkpoint=tmp_path / "a.safetensors", save_every=50)
