@@ -21,7 +21,8 @@ from synth import manifest
 FRAMES, VARIANTS = 8, 4  # shown at most
 WIDTH_PX, HEIGHT_PX, CAPTION_PX, GAP_PX, EDGE_PX = 400, 300, 34, 10, 16
 PAPER, INK, FAINT = (250, 250, 248), (28, 32, 38), (105, 112, 120)
-COLOURS = {"kept": (46, 125, 82), "modified": (178, 112, 24), "occluded": (42, 98, 178), "ignored": (128, 128, 128)}
+# Okabe and Ito (2008), as in the report: told apart with every common colour vision
+COLOURS = {"kept": (0, 192, 139), "modified": (86, 180, 233), "occluded": (240, 228, 66), "ignored": (184, 184, 184)}
 _SAME = {"kept": "kept", "modified": "modified", "occluded": "occluded", "invalid": "ignored"}
 
 
@@ -121,8 +122,8 @@ def _outlines(picture: Image, sample: Sample, kinds: Mapping[int, str], scale: f
     for row in range(len(notes)):
         kind = "ignored" if notes.ignore[row] else _SAME.get(kinds.get(int(notes.instance_ids[row]), "kept"), "kept")
         x1, y1, x2, y2 = (round(float(v) * scale) for v in notes.boxes[row])
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), (255, 255, 255), 3)
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), COLOURS[kind], 2)
+        thick = 2 if min(x2 - x1, y2 - y1) >= 20 else 1
+        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), COLOURS[kind], thick)
 
 
 def _sheet(lines: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
