@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from scenes.errors import InputError
+from scenes.errors import InputError, did_you_mean
 from stress.class_map import ClassMap
 from stress.folder import RunFolder, read_json
 from stress.metrics import SCORERS, scorer_for
@@ -158,10 +158,18 @@ def common_of(runs: Sequence[ComparedRun], metric: str | None = None) -> Common:
         )
     if len(order) < FEW:
         notes.append(f"Only {len(order)} groups: too few for intervals, so nothing is called a difference.")
-    return Common(tuple(cells), groups, classes, metric or _metric(runs), tuple(dict.fromkeys(notes)))
+    return Common(tuple(cells), groups, classes, _metric(runs, metric), tuple(dict.fromkeys(notes)))
 
 
-def _metric(runs: Sequence[ComparedRun]) -> str:
+def _metric(runs: Sequence[ComparedRun], wanted: str | None) -> str:
+    """Return the metric that is asked for, else the first headline that all runs have."""
+    if wanted is not None:
+        for run in runs:
+            known = list(run.results.summary["metrics"])
+            if wanted not in known:
+                hint = did_you_mean(wanted, known)
+                raise InputError(f"compare: {run.label!r} has no metric {wanted!r}{hint}; it has {_some(known)}")
+        return wanted
     names = [str(run.results.headline["metric"]) for run in runs]
     known = [set(run.results.summary["metrics"]) for run in runs]
     for name in [*names, *(m.key for m in SCORERS[runs[0].results.summary["model"]["task"]].metrics)]:
@@ -265,6 +273,8 @@ def compare(
 
 
 def _labels(runs: Sequence[str | Path], given: Sequence[str]) -> list[str]:
+    if len(given) > len(runs):
+        raise InputError(f"compare: expected at most one label for each of the {len(runs)} runs, got {len(given)}")
     names = [*given, *(Path(run).resolve().name for run in runs[len(given) :])]
     twice = {name for name in names if names.count(name) > 1}
     return [f"{name} ({i + 1})" if name in twice else name for i, name in enumerate(names)]
@@ -318,6 +328,7 @@ def _ranking(overall: Sequence[Draws], common: Common) -> list[dict[str, Any]]:
     metric = next(m for scorer in SCORERS.values() for m in scorer.metrics if m.key == common.metric)
     sign = -1.0 if metric.higher_is_better else 1.0
     table = sign * np.stack(overall)  # (runs, 1 + B)
+    table[np.isnan(table)] = np.inf  # a run without a figure is never the best
     ranks = 1 + (table[None, :, :] < table[:, None, :]).sum(axis=1)
     listed = []
     for i, draws in enumerate(overall):

@@ -29,6 +29,7 @@ from stress.plan import CLEAN
 from stress.results import Results, read
 
 Share = Annotated[float, Field(ge=0)]
+Outcome = Literal["kept", "broken", "unknown"]
 
 
 class _Frozen(BaseModel):
@@ -79,7 +80,7 @@ class Budget(_Frozen):
     shifts: dict[str, Part] = Field(default_factory=dict)
     cells: dict[str, CellLimit] = Field(default_factory=dict)
     classes: dict[str, ClassLimit] = Field(default_factory=dict)
-    maximum_loss: Share | None = None
+    maximum_loss: Annotated[float, Field(ge=0, le=1)] | None = None
     baseline: Baseline | None = None
 
     @classmethod
@@ -112,7 +113,7 @@ class Check:
     wanted: float
     value: float | None
     low: float | None
-    outcome: Literal["kept", "broken", "unknown"]
+    outcome: Outcome
     note: str = ""
 
     @property
@@ -153,7 +154,7 @@ class Verdict:
         for check in sorted(self.checks, key=lambda c: c.outcome == "kept"):
             value = "–" if check.value is None else f"{check.value:.4g}"
             low = "–" if check.low is None else f"{check.low:.4g}"
-            word = check.outcome if check.outcome == "kept" else f"**{check.outcome}** {check.note}".rstrip()
+            word = f"{check.outcome if check.outcome == 'kept' else f'**{check.outcome}**'} {check.note}".rstrip()
             lines.append(f"| {check.name} | {check.wanted:.4g} | {value} | {low} | {word} |")
         return "\n".join(lines) + "\n"
 
@@ -257,20 +258,28 @@ def _against(run: Path, baseline: Path, limits: Budget, tolerance: float) -> Ite
     found = compare([baseline, run], metric=limits.metric)
     for row in found["overall"][:2]:
         gap = row["differences"][0]
-        certain = gap["high"] is not None and gap["high"] < -tolerance
-        behind = gap["value"] is not None and gap["value"] < -tolerance
-        note = "" if not behind or certain else "behind, but not by more than chance"
-        outcome: Literal["kept", "broken", "unknown"] = (
-            "unknown" if gap["value"] is None else "broken" if (behind and (certain or limits.certain)) else "kept"
-        )
+        outcome, note = _fall(gap, limits, tolerance)
         yield Check(
             f"{found['metric']} {row['figure']} against {baseline.name}",
             -tolerance,
             gap["value"],
             gap["low"],
             outcome,
-            note,
+            " ".join([*([note] if note else []), *found["notes"]]),
         )
+
+
+def _fall(gap: Mapping[str, Any], limits: Budget, tolerance: float) -> tuple[Outcome, str]:
+    """Judge a difference to the baseline; a fall that no interval can tell from chance is not kept."""
+    if gap["value"] is None:
+        return "unknown", ""
+    if gap["value"] >= -tolerance:
+        return "kept", ""
+    if limits.certain:
+        return "broken", ""
+    if gap["high"] is None:
+        return "unknown", "behind, and too few groups for an interval."
+    return ("broken", "") if gap["high"] < -tolerance else ("kept", "behind, but not by more than chance.")
 
 
 def _check(name: str, wanted: float, figure: Mapping[str, Any], limits: Budget) -> Check:

@@ -14,7 +14,7 @@ import reports.comparison
 import stress
 from scenes.errors import InputError
 from scenes.plugins import load_attribute
-from stress.compare import _holm, _p_value, compare
+from stress.compare import Common, _holm, _p_value, _ranking, compare
 from stress.gate import Budget, gate
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -151,9 +151,41 @@ def test_falling_behind_the_baseline_breaks_the_gate(runs):
     assert "against good" in verdict.broken[0].name
 
 
+def test_a_fall_that_few_groups_cannot_judge_is_not_kept(runs, tmp_path):
+    """Three pictures have no interval: a model that finds less must not pass for want of one."""
+    for name, model in (("good", fake("Detector")()), ("blunt", Blunted())):
+        stress.run(fake("Boxes")(3), model, PLAN, tmp_path / name, progress=False)
+    limits = Budget(baseline={"tolerance": 0.0})
+    verdict = gate(tmp_path / "blunt", limits, baseline=tmp_path / "good")
+    assert [check.outcome for check in verdict.checks] == ["unknown", "unknown"]
+    assert "too few groups" in verdict.checks[0].note
+    assert gate(tmp_path / "good", limits, baseline=tmp_path / "good").passed
+
+
+def test_the_gate_says_what_was_not_compared(runs):
+    verdict = gate(runs / "same", Budget(baseline={"tolerance": 0.01}), baseline=runs / "good")
+    assert "same@3" not in verdict.markdown()
+    assert "Not compared of same" in verdict.markdown()
+
+
+def test_a_run_without_a_figure_is_never_the_best():
+    common = Common((), {"a": 0}, (), "map", ())
+    ranked = _ranking([np.full(11, np.nan), np.full(11, 0.3)], common)
+    assert [entry["run"] for entry in ranked] == [1, 0]
+    assert ranked[0]["best_share"] == 1.0
+
+
+def test_wrong_labels_and_metrics_are_told(runs):
+    with pytest.raises(InputError, match="at most one label"):
+        compare([runs / "good", runs / "same"], labels=["a", "b", "c"])
+    with pytest.raises(InputError, match="has no metric 'mapp'"):
+        compare([runs / "good", runs / "same"], metric="mapp")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("maximum_loss: 50", "maximum_loss"),
         ("minimun: {rpc: 1}", "did you mean 'minimum'"),
         ("minimum: {rpc: much}", "minimum.rpc"),
         ("families: {wether: {rpc: 1}}", "did you mean 'weather'"),
