@@ -202,9 +202,11 @@ def _p_value(inside: Mask, target: NDArray[np.float64], groups: NDArray[np.int64
     influence = np.where(inside, (target - a) / n, -(target - b) / m)
     per_group = np.bincount(group, weights=influence, minlength=count)
     error = math.sqrt(count / (count - 1) * float((per_group**2).sum()))
+    # Where all groups say the same there is no spread to measure: no surer than the sign test over the groups inside.
+    surest = 0.5 ** len(np.unique(group[inside]))
     if error == 0:
-        return 0.0 if a > b else 1.0
-    return float(student.sf(float(a - b) / error, df=count - 1))
+        return surest if a > b else 1.0
+    return max(float(student.sf(float(a - b) / error, df=count - 1)), surest)
 
 
 def _corrected(slices: Sequence[Slice]) -> list[Slice]:

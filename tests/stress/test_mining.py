@@ -15,7 +15,7 @@ from scenes.errors import InputError
 from scenes.plugins import load_attribute
 from stress.metrics.range import distances_m
 from stress.mining import markdown, mine
-from stress.slices import Predicate, find_slices, halves
+from stress.slices import Predicate, _p_value, find_slices, halves
 from synth.boxworld import box_sample
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -59,6 +59,16 @@ def test_where_nothing_is_planted_little_is_found():
         target = (np.random.default_rng(900 + seed).random(1500) < 0.3).astype(np.float64)
         named += any(s.significant for s in find_slices(columns, target, groups, seed=seed))
     assert named <= 6
+
+
+def test_few_groups_that_agree_wholly_are_no_certainty():
+    """Three frames all missed, all others found: no spread to measure, but three frames prove little."""
+    groups = np.repeat(np.arange(8), 20)
+    inside = groups < 3
+    assert _p_value(inside, inside.astype(np.float64), groups) == pytest.approx(1 / 8)
+    nearly = inside.astype(np.float64)
+    nearly[0] = 0.0
+    assert _p_value(inside, nearly, groups) >= 1 / 8
 
 
 def test_halves_cut_between_groups():
