@@ -154,7 +154,7 @@ def mirror_image(linear: Linear, depth: Depth, camera: Camera) -> Linear:
     return mirror
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def]  # numba infers
     """Send every pixel that stands over the ground to where the ground mirrors it; of several the nearest is seen."""
     a, b, c, height = plane
@@ -166,6 +166,8 @@ def _mirror(linear, depth, plane, overhead, out):  # type: ignore[no-untyped-def
         for j in range(columns):
             z = depth[i, j]
             rise = a * np.float32(j) + b * np.float32(i) + c
+            if z <= 0 or b == 0:  # at the camera itself, or rows that all climb alike: no row mirrors another
+                continue
             if rise < 0 and abs(height + z * rise) < np.float32(EVEN_M) + np.float32(0.003) * z:
                 continue
             foot = (-height / z - c - a * np.float32(j)) / b  # row, from pixel centres

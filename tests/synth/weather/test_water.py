@@ -10,6 +10,7 @@ import pytest
 
 from scenes.sample import Sample
 from synth.boxworld import box_sample
+from synth.pipeline import shifted
 from synth.radiometry import to_linear
 from synth.random import Rng
 from synth.weather.rain import Rain, film_mm
@@ -130,3 +131,16 @@ def test_a_car_is_no_road_but_its_markings_are(street: Street) -> None:
     assert ground[260, 490] == 0
     assert ground[340, 318] == 255
     assert ground[340, 200] == 255
+
+
+@pytest.mark.parametrize("shift", [Rain(), WetRoad()])
+def test_depth_of_zero_somewhere_is_passed_over(shift: Rain | WetRoad) -> None:
+    """Some maps say 0 where they know nothing."""
+    sample = box_sample(160, 90, seed=3)
+    assert sample.depth is not None
+    holes = sample.depth.copy()
+    holes[8:24, 40:90] = 0.0
+    result = shifted(replace(sample, depth=holes), shift, 3, seed=1).sample
+    whole = shifted(sample, shift, 3, seed=1).sample
+    same = np.abs(result.image[30:, :30].astype(int) - whole.image[30:, :30])
+    assert np.median(same) == 0
