@@ -22,6 +22,7 @@ from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 from synth.warp import Points, Warp, warp_frame
 
+_LARGEST_GAIN = 8.0  # of the focal length; a lens that still folds then is no lens
 _GRID_PX = 8  # the map is computed this coarsely and interpolated; its error stays below 0.02 px
 
 
@@ -84,7 +85,10 @@ def change_lens(sample: Sample, old: Camera, new: Camera) -> Sample:
 
 
 def _bent(camera: Camera, distortion: float) -> Camera:
-    """Return the camera with a changed k1, its focal length such that no pixel comes from outside the old frame."""
+    """Return the camera with a changed k1, its focal length such that no pixel comes from outside the old frame.
+
+    Where the old lens is bent already, so far that the new one has a ray for each of its pixels, too.
+    """
     corners = np.array([(x, y) for x in (0.0, camera.width) for y in (0.0, camera.height)])
     radii = np.hypot(*((corners - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]]).T)
     sides = (
@@ -94,9 +98,26 @@ def _bent(camera: Camera, distortion: float) -> Camera:
     k1 = distortion / float(radii.max()) ** 2
     nearest = max(0.0, min(sides))
     gain = 1 / (1 + distortion) if distortion < 0 else 1 / (1 + k1 * nearest**2)
-    K = camera.K.copy()
-    K[:2, :2] *= gain
-    return replace(camera, K=K, distortion=(camera.distortion[0] + k1, *camera.distortion[1:]))
+    while True:
+        K = camera.K.copy()
+        K[:2, :2] *= gain
+        new = replace(camera, K=K, distortion=(camera.distortion[0] + k1, *camera.distortion[1:]))
+        if not any(camera.distortion) or gain > _LARGEST_GAIN or _shows_only(camera, new):
+            return new
+        gain *= 1.03  # what the old lens bends adds up with the new: less of the frame is shown
+
+
+def _shows_only(old: Camera, new: Camera) -> bool:
+    """Tell whether every pixel of a new camera has a ray, and that ray a place in the old frame."""
+    x, y = np.meshgrid(np.linspace(0, new.width, 33), np.linspace(0, new.height, 33))
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+    rays = _undistort(pixels, new)
+    source = _distort(rays, old)
+    there = (source >= -0.5).all() and (source <= (old.width + 0.5, old.height + 0.5)).all()
+    r2 = (rays**2).sum(axis=1)
+    k1, k2, _, _, k3 = old.distortion
+    sees = (1 + r2 * (3 * k1 + r2 * (5 * k2 + r2 * 7 * k3)) > 0).all()  # the old lens does not fold there either
+    return bool(there and sees and np.abs(_distort(rays, new) - pixels).max() < 0.5)
 
 
 def _distort(rays: Points, camera: Camera) -> Points:

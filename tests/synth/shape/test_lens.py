@@ -39,6 +39,23 @@ def test_no_pixel_is_invented(distortion: float) -> None:
     assert (source <= [160.5, 90.5]).all()
 
 
+@pytest.mark.parametrize("old", [(-0.3, 0.1, 0, 0, -0.02), (-0.15, 0.02, 0.001, 0.002, 0), (-0.5, 0.3, 0, 0, -0.1)])
+@pytest.mark.parametrize("distortion", [-0.25, 0.25])
+def test_a_lens_that_is_bent_already_invents_no_pixel(old: tuple[float, ...], distortion: float) -> None:
+    """Every new pixel has a ray that comes back to it, and a source in the old frame."""
+    sample = box_sample(160, 90)
+    assert sample.camera is not None
+    bent = replace(sample, camera=replace(sample.camera, distortion=old))
+    new = Lens().apply(bent, LensParams(distortion)).camera
+    assert new is not None
+    pixels = np.stack(np.meshgrid(np.arange(160) + 0.5, np.arange(90) + 0.5), axis=-1).reshape(-1, 2)
+    rays = _undistort(pixels, new)
+    assert np.abs(_distort(rays, new) - pixels).max() < 1
+    source = _distort(rays, bent.camera)  # type: ignore[arg-type]
+    assert (source >= -1).all()
+    assert (source <= [161, 91]).all()
+
+
 def test_boxes_without_masks_go_where_masks_go() -> None:
     errors = []
     for seed in range(4):
