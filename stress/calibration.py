@@ -102,9 +102,10 @@ def calibrate(
         dataset, model, plan, out / "run", workers=workers, progress=progress, command=command, **options
     ).results
     names = [shift["name"] for shift in result.summary["shifts"]]
-    chosen = {**plan, "shifts": names, "limit": pictures}
+    chosen = {**plan, "shifts": names, "limit": min(pictures, limit)}
     job, _ = job_of(dataset, model, chosen, out, **options)
-    key = hashlib.sha256(repr((read_json(out / "run" / "plan.json"), pictures)).encode()).hexdigest()
+    measures = pictures, lpips_backbone().is_file()
+    key = hashlib.sha256(repr((read_json(out / "run" / "plan.json"), measures)).encode()).hexdigest()
     done = _known(out, names, key)
     todo = [name for name in names if name not in done]
     count = min(workers or usable_cores(), max(len(todo), 1))
@@ -124,7 +125,7 @@ def calibrate(
         executor.close(now=True)
         raise
     executor.close()
-    summary, scale = _summarise(result, {name: done[name] for name in names}, pictures)
+    summary, scale = _summarise(result, {name: done[name] for name in names}, len(job.sample_ids))
     write_json(out / "calibration.json", summary)
     return Calibration(out, summary, scale)
 
@@ -187,7 +188,7 @@ def _summarise(result: Results, distances: Mapping[str, Distances], pictures: in
         "n_frames": result.summary["dataset"]["n_samples"],
         "n_pictures": pictures,
         "command": result.summary["run"].get("command"),
-        "notes": _notes(rows),
+        "notes": [*_certainty(rows), *_notes(rows)],
         "scale": scale.model_dump(mode="json"),
         "shifts": rows,
     }, scale
@@ -197,6 +198,17 @@ def _rises(values: Sequence[float | None], tolerance: float) -> bool | None:
     """Tell whether values do not fall from one severity to the next; None where they were not measured."""
     known = [value for value in values if value is not None]
     return all(b >= a - tolerance for a, b in pairwise(known)) if len(known) > 1 else None
+
+
+def _certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how well the losses are known, which is how well the measured scale is."""
+    margins = [margin for row in rows for margin in row["loss_margin"] if margin is not None]
+    if not margins:
+        return ["Too few frames for intervals: the measured scale may be chance; give more with --limit."]
+    return [
+        f"Losses are known to within {float(np.median(margins)):.0%} of the clean score (the middle one of the 95 % "
+        "intervals, half its width), and the measured scale no better; more frames (--limit) narrow it."
+    ]
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

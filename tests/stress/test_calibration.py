@@ -99,6 +99,8 @@ def test_a_calibration_measures_resumes_and_is_used(tmp_path):
     chosen = {"shifts": "fog,motion_blur", "limit": 6, "pictures": 2, "progress": False}
     found = stress.calibrate(fake("Boxes")(6), fake("Detector")(), tmp_path / "cal", **chosen)
     assert [row["name"] for row in found.summary["shifts"]] == ["weather/fog", "sensor/motion_blur"]
+    assert found.summary["n_pictures"] == 2
+    assert "known to within" in found.summary["notes"][0]
     for row in found.summary["shifts"]:
         assert len(row["loss"]) == len(row["ms_ssim"]) == len(row["measured"]) == 5
         assert row["loss"][4] > row["loss"][0] - 1e-9
@@ -119,3 +121,11 @@ def test_a_calibration_measures_resumes_and_is_used(tmp_path):
     run = stress.run(fake("Boxes")(6), fake("Detector")(), plan, tmp_path / "run", progress=False).results
     assert any("measured" in note for note in run.summary["notes"])
     assert run.summary["plan"]["scale"] == "measured"
+
+
+def test_few_frames_are_told(tmp_path):
+    """Three frames have no intervals, and no eight pictures."""
+    chosen = {"shifts": "fog", "limit": 6, "pictures": 8, "progress": False}
+    found = stress.calibrate(fake("Boxes")(3), fake("Detector")(), tmp_path / "cal", **chosen)
+    assert found.summary["n_pictures"] == 3
+    assert "Too few frames for intervals" in found.summary["notes"][0]
