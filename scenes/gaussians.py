@@ -28,7 +28,7 @@ from scenes.splats.cloud import Cloud
 from scenes.splats.editing import Editor, SplatObject
 from scenes.splats.files import read_gaussians, write_gaussians
 from scenes.splats.fit import FitSettings, Progress, fit
-from scenes.splats.labels import SOLID, annotate
+from scenes.splats.labels import SOLID, annotate, without_specks
 from scenes.splats.lift import lifted
 from scenes.splats.loss import psnr
 
@@ -106,6 +106,7 @@ class GaussianScene:
         instances = np.zeros(best.shape, np.int32)
         if cloud.instances is not None and n:
             instances[solid] = cloud.instances.numpy()[best[solid]]
+            instances = without_specks(instances)
         if cloud.classes is None or not n or int(cloud.classes.max()) < 0:
             return instances, None
         classes = np.full(best.shape, -1, np.int16)

@@ -12,6 +12,7 @@ from scenes.camera import Camera
 from scenes.sample import Annotations
 from scenes.splats.editing import SplatObject
 
+SPECK = 0.03  # of the largest piece of an object
 SOLID = 0.5  # alpha from which a pixel shows something
 Mask = NDArray[np.bool_]
 Alone = Callable[[int], tuple[Mask, int, int]]  # object -> its silhouette (h, w) alone, and where (0, 0) of it lies
@@ -23,6 +24,25 @@ def box_around(mask: Mask) -> tuple[float, float, float, float]:
     if not len(rows):
         return 0.0, 0.0, 0.0, 0.0
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def without_specks(instances: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the map without pieces of an object smaller than a `SPECK` of its largest: Gaussians gone astray.
+
+    A speck of one pixel far from its object would stretch the box around it.
+    """
+    from scipy.ndimage import find_objects, label
+
+    out = instances.copy()
+    for number, window in enumerate(find_objects(instances), start=1):
+        if window is None:
+            continue
+        pieces, count = label(instances[window] == number, structure=np.ones((3, 3)))
+        if count > 1:
+            sizes = np.bincount(pieces.ravel())
+            sizes[0] = sizes[1:].max()
+            out[window][(sizes < SPECK * sizes[1:].max())[pieces]] = 0
+    return out
 
 
 def annotate(

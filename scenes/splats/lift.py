@@ -79,22 +79,26 @@ def _bounded(cloud: Cloud, instances: torch.Tensor, boxes: Mapping[int, NDArray[
     """Take from an object what lies outside its 3D box, and give it what lies inside: seen through a gap, or never."""
     for number, near in within(cloud, boxes).items():
         instances = torch.where((instances == number) & ~near, 0, instances)
-    for number, inside in within(cloud, boxes, slack=BOX_INSIDE).items():
+    for number, inside in within(cloud, boxes, slack=BOX_INSIDE, whole=True).items():
         instances = torch.where((instances == 0) & inside, number, instances)
     return instances
 
 
 def within(
-    cloud: Cloud, boxes: Mapping[int, NDArray[np.float32]], *, slack: float = BOX_SLACK
+    cloud: Cloud, boxes: Mapping[int, NDArray[np.float32]], *, slack: float = BOX_SLACK, whole: bool = False
 ) -> dict[int, torch.Tensor]:
-    """Return for each 3D box which Gaussians (N,) lie in it, after it was made `slack` times as large."""
+    """Return for each 3D box which Gaussians (N,) lie in it, after it was made `slack` times as large.
+
+    whole: with their longest standard deviation to every side, as those of the ground beneath do not
+    """
     from scipy.spatial.transform import Rotation
 
+    reach = cloud.scales.exp().amax(dim=1, keepdim=True).double().numpy() if whole else 0.0
     found = {}
     for number, box in boxes.items():
         if not np.isfinite(box).all():
             continue
         turn = Rotation.from_quat(np.roll(box[6:10].astype(np.float64), -1)).as_matrix()
         local = (cloud.means.double().numpy() - box[:3]) @ turn
-        found[number] = torch.from_numpy((np.abs(local) <= 0.5 * slack * box[3:6]).all(axis=1))
+        found[number] = torch.from_numpy((np.abs(local) + reach <= 0.5 * slack * box[3:6]).all(axis=1))
     return found

@@ -28,6 +28,7 @@ from scenes.splats.checkpoint import Checkpoint
 from scenes.splats.cloud import Cloud, base_colour, joined
 from scenes.splats.editing import SplatObject, recoloured
 from scenes.splats.initial import begin, focus, from_depth
+from scenes.splats.labels import without_specks
 from scenes.splats.lift import contributions, lifted
 from scenes.splats.loss import photometric, photometric_twin, psnr
 from scenes.splats.moving import moved, scaled
@@ -148,6 +149,15 @@ def test_render_gives_true_labels() -> None:
     assert truth.segmentation[24, 22] == 1
     assert truth.segmentation[24, 32] == 0
     assert ((sample.instances > 0) == (truth.segmentation == 1)).all()
+
+
+def test_specks_stretch_no_box() -> None:
+    instances = np.zeros((20, 40), np.int32)
+    instances[5:15, 2:12], instances[5:15, 13:17], instances[0, 39], instances[3, 3] = 1, 1, 1, 2
+    done = without_specks(instances)
+    assert done[0, 39] == 0  # one pixel far away
+    assert (done[5:15, 13:17] == 1).all()  # a part behind a pole
+    assert done[3, 3] == 2  # all there is of another
 
 
 def test_visibility_and_amodal_boxes_behind_another_object_and_at_the_edge() -> None:
