@@ -24,7 +24,7 @@ from scenes.errors import InputError
 from scenes.images import write_bytes
 from scenes.rasterize import Backend, rasterization
 from scenes.sample import Image, Sample
-from scenes.splats.cloud import Cloud
+from scenes.splats.cloud import Cloud, joined
 from scenes.splats.editing import Editor, SplatObject
 from scenes.splats.files import read_gaussians, write_gaussians
 from scenes.splats.fit import FitSettings, Progress, fit
@@ -37,6 +37,7 @@ __all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene"
 FORMAT, VERSION = "roadproof splats", 1
 SCENE_FILE, GAUSSIANS_FILE, CHECKPOINT_FILE = "scene.json", "gaussians.ply", "checkpoint.safetensors"
 LIFT_VIEWS = 16  # labelled views that vote on the instances of the Gaussians
+PLATE_M = 1e5  # metres (units of the scene) to the plate that stands behind an object alone
 SKY = "sky"
 
 
@@ -131,14 +132,19 @@ class GaussianScene:
         return cloud.classes == self.class_names.index(SKY)
 
     def _silhouette(self, cloud: Cloud, camera: Camera, number: int) -> tuple[NDArray[np.bool_], int, int]:
-        """Return where an object alone is solid, on a canvas half a picture larger on every side."""
+        """Return where an object alone would be seen, on a canvas half a picture larger on every side.
+
+        It stands before a far plate, so that its pixels are those whose strongest Gaussian is its own, as in `render`.
+        """
         x, y = camera.width // 2, camera.height // 2
         K = camera.K.copy()
         K[:2, 2] += (x, y)
         wide = replace(camera, K=K, width=camera.width + 2 * x, height=camera.height + 2 * y)
         instances = cloud.instances
         rows = torch.zeros(len(cloud), dtype=torch.bool) if instances is None else instances == number
-        return self._rasterise(cloud.take(rows), wide)[1] >= SOLID, -x, -y
+        part = cloud.take(rows)
+        best = self._rasterise(joined([part, _plate(camera, cloud.degree)]), wide)[2]
+        return (best >= 0) & (best < len(part)), -x, -y
 
     def quality(self, views: Sequence[View]) -> dict[str, float]:
         """Return the PSNR (dB) against each view."""
@@ -163,6 +169,18 @@ class GaussianScene:
             "about": dict(self.about),
         }
         write_bytes(folder / SCENE_FILE, (json.dumps(known, indent=1, allow_nan=False) + "\n").encode())
+
+
+def _plate(camera: Camera, degree: int) -> Cloud:
+    """Return one opaque Gaussian far behind everything that fills the view of a camera."""
+    place = camera.position + PLATE_M * camera.world_to_cam[2, :3]
+    return Cloud(
+        means=torch.from_numpy(place[None]).float(),
+        quats=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        scales=torch.full((1, 3), math.log(100 * PLATE_M)),
+        opacities=torch.full((1,), 20.0),
+        harmonics=torch.zeros((1, (degree + 1) ** 2, 3)),
+    )
 
 
 def _described(thing: SplatObject) -> dict[str, Any]:
