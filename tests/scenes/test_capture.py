@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -273,11 +272,8 @@ def test_a_single_view_cannot_be_held_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_fox() -> None:
-    root = os.environ.get("ROADPROOF_REAL_DATA")
-    if not root:
-        pytest.skip("ROADPROOF_REAL_DATA is not set")
-    capture = open_capture(Path(root) / "fox")
+def test_fox(real_data: Path) -> None:
+    capture = open_capture(real_data / "fox")
     assert len(capture.views) == 50
     assert capture.notes == ()
     middle = np.mean([view.camera.position for view in capture.views], axis=0)

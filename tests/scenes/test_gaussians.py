@@ -19,6 +19,7 @@ from cli import main
 from scenes.camera import Camera, look
 from scenes.capture import Capture, open_capture
 from scenes.captures.axes import to_opengl
+from scenes.datasets import open_dataset
 from scenes.edits import Add, Move, Recolour, Remove, Reshape, Retexture, SetFog, SetSky, SetSun, Turn
 from scenes.errors import InputError
 from scenes.gaussians import FitSettings, GaussianScene, fit_scene, open_scene, to_image
@@ -489,6 +490,21 @@ def test_command_fits_and_says_how_well(tmp_path: Path) -> None:
     bad = CliRunner().invoke(main, ["scene", "fit", str(tmp_path / "nothing"), "--out", str(tmp_path / "x")])
     assert bad.exit_code == 2
     assert "no such file or folder" in bad.stderr
+
+
+def test_commands_render_and_export(tmp_path: Path) -> None:
+    replace(two_balls(), cameras={"a": camera(), "b": camera(0.5)}).save(tmp_path / "scene")
+    command = ["scene", "render", str(tmp_path / "scene"), "--out", str(tmp_path / "out"), "--frames", "2"]
+    done = CliRunner().invoke(main, [*command, "--trajectory", "lane-change", "--length", "1", "--offset", "0.5"])
+    assert done.exit_code == 0, done.output
+    data = open_dataset(tmp_path / "out")
+    assert data.class_names == ("wall", "ball")
+    assert [len(data[sample_id].annotations) for sample_id in data.sample_ids] == [2, 2]
+    for options in ([], ["--compressed"]):
+        file = tmp_path / f"a{len(options)}.ply"
+        done = CliRunner().invoke(main, ["scene", "export", str(tmp_path / "scene"), str(file), *options])
+        assert done.exit_code == 0, done.output
+        assert file.read_bytes().startswith(b"ply")
 
 
 @pytest.mark.slow

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli import main
 from scenes.camera import Camera, look
 from scenes.datasets import open_dataset
 from scenes.errors import InputError
+from scenes.town import CLASS_NAMES, Town
 from scenes.trajectory import drive, encoded, interpolation, lane_change, planned, straight
 
 
@@ -69,36 +68,14 @@ def test_video_has_every_frame_and_its_colours() -> None:
 
 
 def test_a_drive_is_a_labelled_data_set(tmp_path: Path) -> None:
-    from tests.scenes.test_gaussians import two_balls
-
-    scene = two_balls()
-    eye = Camera(K=np.array([[50.0, 0, 32], [0, 50.0, 24], [0, 0, 1]]), width=64, height=48,
-                 world_to_cam=look(position=(0, 0, 1.5)))  # fmt: skip
-    views = lane_change(eye, frames=3, length_m=1.0, offset_m=0.5)
-    folder = drive(scene, views, tmp_path / "out", class_names=scene.class_names)
+    town = Town(3)
+    views = lane_change(town.camera(0, 64, 36), frames=2, length_m=1.0, offset_m=0.5)
+    folder = drive(town, views, tmp_path / "out", class_names=CLASS_NAMES)
     data = open_dataset(folder)
-    assert len(data) == 3
-    assert data.class_names == ("wall", "ball")
+    assert data.sample_ids == ("drive/0000", "drive/0001")
+    assert tuple(data.class_names) == CLASS_NAMES
     for sample_id, view in zip(data.sample_ids, views, strict=True):
-        exact = scene.render(view)
+        exact = town.render(view)
         assert (data[sample_id].image == exact.image).all()
         np.testing.assert_allclose(data[sample_id].annotations.boxes, exact.annotations.boxes, atol=0.01)
     assert (folder / "video.mp4").stat().st_size > 200
-
-
-def test_commands_render_and_export(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from tests.scenes.test_gaussians import camera as seen_from
-    from tests.scenes.test_gaussians import two_balls
-
-    replace(two_balls(), cameras={"a": seen_from(), "b": seen_from(0.5)}).save(tmp_path / "scene")
-    command = ["scene", "render", str(tmp_path / "scene"), "--out", str(tmp_path / "out"), "--frames", "2"]
-    done = CliRunner().invoke(main, [*command, "--trajectory", "lane-change"])
-    assert done.exit_code == 0, done.output
-    assert len(open_dataset(tmp_path / "out")) == 2
-    for options in ([], ["--compressed"]):
-        file = tmp_path / f"a{len(options)}.ply"
-        done = CliRunner().invoke(main, ["scene", "export", str(tmp_path / "scene"), str(file), *options])
-        assert done.exit_code == 0, done.output
-        assert file.read_bytes().startswith(b"ply")
