@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
+import numbers
+import os
 import pkgutil
 import sys
+import types
+import typing
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -177,8 +182,36 @@ def create(name: str, options: Mapping[str, Any] | None = None) -> Shift[Any]:
         if key not in known:
             offer = f"it takes {', '.join(known)}" if known else "it takes none"
             raise InputError(f"shift {cls.name!r}: no option {key!r}{did_you_mean(key, known)}; {offer}")
+    _check_types(cls, options)
     try:
         shift: Shift[Any] = cls(**options)
     except (TypeError, ValueError) as error:
         raise InputError(f"shift {cls.name!r}: options {options}: {error}") from error
     return shift
+
+
+def _check_types(cls: type[Any], options: Mapping[str, Any]) -> None:
+    """Raise where the field of an option takes numbers, texts or yes and no, and the option is none of those wanted."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except (NameError, TypeError):  # a plug-in whose annotations cannot be looked up
+        return
+    for key, value in options.items():
+        hint = hints.get(key, Any)
+        parts = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+        if all(part in _PLAIN for part in parts) and not any(_fits(value, part) for part in parts):
+            wanted = " or ".join(_PLAIN[part] for part in parts)
+            raise InputError(f"shift {cls.name!r}: {key}: expected {wanted}, got {value!r}")
+
+
+_PLAIN: dict[Any, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "nothing"
+}  # fmt: skip
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind in (int, float):
+        if isinstance(value, bool):
+            return False
+        return isinstance(value, numbers.Integral if kind is int else numbers.Real) and math.isfinite(value)
+    return isinstance(value, (str, os.PathLike) if kind is str else kind)

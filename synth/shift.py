@@ -62,6 +62,13 @@ def check_severity(severity: float) -> None:
         raise InputError(f"severity: expected 0 (clean) or a number from 1 to 5, got {severity!r}")
 
 
+def check_option(shift: str, option: str, value: float | None, low: float, high: float, unit: str) -> None:
+    """Raise unless an option of a shift is None (drawn) or a number in [low, high]."""
+    if value is not None and not low <= value <= high:
+        wanted = f"{low:g} to {high:g} {unit}".rstrip()
+        raise InputError(f"{shift}: {option}: expected {wanted}, got {value!r}")
+
+
 class Shift(Protocol[P]):
     """A change of the input whose strength has five steps.
 

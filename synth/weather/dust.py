@@ -13,7 +13,7 @@ from scenes.sample import Sample
 from synth.atmosphere import Air, Colour, airlight_of, by_wavelength, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
-from synth.shift import Change, Family, Need, SeverityTable
+from synth.shift import Change, Family, Need, SeverityTable, check_option
 from synth.veil import veil
 
 ANGSTROM = 0.2
@@ -51,6 +51,9 @@ class Dust:
     params_type: ClassVar[type[DustParams]] = DustParams
 
     ochre: float | None = None
+
+    def __post_init__(self) -> None:
+        check_option(self.name, "ochre", self.ochre, 0, 1, "")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> DustParams:
         drawn, layer, dimming = rng.uniform(), rng.uniform(300.0, 1200.0), rng.uniform(0.6, 0.85)

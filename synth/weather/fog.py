@@ -13,7 +13,7 @@ from scenes.sample import Sample
 from synth.atmosphere import Air, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
-from synth.shift import Change, Family, Need, SeverityTable
+from synth.shift import Change, Family, Need, SeverityTable, check_option
 from synth.veil import veil
 
 
@@ -49,6 +49,9 @@ class Fog:
     params_type: ClassVar[type[FogParams]] = FogParams
 
     layer_m: float | None = None
+
+    def __post_init__(self) -> None:
+        check_option(self.name, "layer_m", self.layer_m, 0.1, 1e5, "m")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> FogParams:
         drawn, dimming = rng.uniform(60.0, 160.0), rng.uniform(0.85, 1.0)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from scenes.errors import InputError
 from scenes.sample import Sample
 from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
-from synth.shift import Change, Family, Need, SeverityTable
+from synth.shift import Change, Family, Need, SeverityTable, check_option
 from synth.veil import veil
 
 
@@ -49,8 +48,7 @@ class GroundFog:
     scale_height_m: float | None = None
 
     def __post_init__(self) -> None:
-        if self.scale_height_m is not None and self.scale_height_m <= 0:
-            raise InputError(f"{self.name}: scale_height_m: expected metres over 0, got {self.scale_height_m}")
+        check_option(self.name, "scale_height_m", self.scale_height_m, 0.01, 1e5, "m")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> GroundFogParams:
         drawn, dimming = rng.uniform(2.0, 8.0), rng.uniform(0.8, 0.95)

@@ -20,7 +20,7 @@ from synth import particles
 from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera
 from synth.random import Rng
 from synth.registry import register
-from synth.shift import Change, Family, Need, SeverityTable
+from synth.shift import Change, Family, Need, SeverityTable, check_option
 from synth.veil import veil
 from synth.wet import water_on
 
@@ -64,6 +64,10 @@ class Rain:
     exposure_ms: float | None = None
     speed_mps: float | None = None
     wet_ground: bool = True
+
+    def __post_init__(self) -> None:
+        check_option(self.name, "exposure_ms", self.exposure_ms, 0.001, 1000, "ms")
+        check_option(self.name, "speed_mps", self.speed_mps, -100, 100, "m/s")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> RainParams:
         exposure, speed, dimming = rng.uniform(2.5, 6.0), rng.uniform(0.0, 14.0), rng.uniform(0.55, 0.75)

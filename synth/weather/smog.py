@@ -13,7 +13,7 @@ from scenes.sample import Sample
 from synth.atmosphere import Air, Colour, airlight_of, by_wavelength, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
-from synth.shift import Change, Family, Need, SeverityTable
+from synth.shift import Change, Family, Need, SeverityTable, check_option
 from synth.veil import veil
 
 TINT: Colour = (1.07, 1.0, 0.70)  # airlight over luminance 1
@@ -50,6 +50,9 @@ class Smog:
     params_type: ClassVar[type[SmogParams]] = SmogParams
 
     angstrom: float | None = None
+
+    def __post_init__(self) -> None:
+        check_option(self.name, "angstrom", self.angstrom, 0, 4, "")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> SmogParams:
         drawn, inversion, dimming = rng.uniform(1.0, 1.6), rng.uniform(150.0, 500.0), rng.uniform(0.65, 0.9)

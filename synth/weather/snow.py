@@ -18,7 +18,7 @@ from synth import particles
 from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
-from synth.shift import Change, Family, Need, SeverityTable
+from synth.shift import Change, Family, Need, SeverityTable, check_option
 from synth.veil import veil
 
 FARTHEST_M = 4.5  # flakes beyond are under half a pixel: they are the veil
@@ -61,6 +61,10 @@ class Snow:
 
     exposure_ms: float | None = None
     speed_mps: float | None = None
+
+    def __post_init__(self) -> None:
+        check_option(self.name, "exposure_ms", self.exposure_ms, 0.001, 1000, "ms")
+        check_option(self.name, "speed_mps", self.speed_mps, -100, 100, "m/s")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> SnowParams:
         exposure, speed, dimming = rng.uniform(3.0, 10.0), rng.uniform(0.0, 10.0), rng.uniform(0.8, 0.95)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scenes.errors import InputError
@@ -161,6 +162,31 @@ def test_what_is_no_class_is_no_shift(tmp_path: Path) -> None:
 def test_an_unknown_name_gets_the_nearest_known_one(typed: str, meant: str) -> None:
     with pytest.raises(InputError, match=f"did you mean '{meant}'"):
         resolve(typed)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("fog", {"layer_m": "thick"}, "layer_m: expected a number or nothing, got 'thick'"),
+        ("fog", {"layer_m": float("nan")}, "expected a number or nothing, got nan"),
+        ("fog", {"layer_m": -20}, "layer_m: expected 0.1 to 100000 m, got -20"),
+        ("rain", {"wet_ground": "no"}, "wet_ground: expected true or false, got 'no'"),
+        ("rain", {"exposure_ms": 0}, "exposure_ms: expected 0.001 to 1000 ms, got 0"),
+        ("dust", {"ochre": 3}, "ochre: expected 0 to 1, got 3"),
+        ("object_bulge", {"min_side_px": 2.5}, "min_side_px: expected a whole number, got 2.5"),
+        ("fourier_style", {"styles": 4}, "styles: expected a text, got 4"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_refused_before_a_run(name: str, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=re.escape(told)):
+        create(name, options)
+
+
+def test_options_of_the_right_kind_are_taken() -> None:
+    create("fog", {"layer_m": 20})
+    create("fog", {"layer_m": None})
+    create("fog", {"layer_m": np.float32(20)})
+    create("fourier_style", {"styles": Path()})
 
 
 def test_an_unknown_option_gets_the_nearest_known_one() -> None:
