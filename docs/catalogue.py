@@ -65,7 +65,8 @@ def tile(sample: Sample, name: str, severity: float) -> Image | None:
 
 def page(pictured: set[str]) -> str:
     """Return the Markdown of the catalogue."""
-    rows = catalogue()
+    classes = shift_classes()
+    rows = [row for row in catalogue() if classes[row["name"]].__module__.startswith("synth.")]  # no plug-ins
     lines = [
         "# The shifts",
         "",
