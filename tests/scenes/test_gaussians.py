@@ -508,6 +508,15 @@ def test_commands_render_and_export(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real
+def test_the_fox_is_learnt_from_points_triangulated_over_its_poses(tmp_path: Path, real_data: Path) -> None:
+    settings = FitSettings(steps=400, pixels=240, max_gaussians=15_000, start_count=8_000, start="triangulate")
+    scene = fit_scene(real_data / "fox", tmp_path, settings)
+    assert scene.about["held_out_psnr_db"] > 22
+    assert any("triangulate" in note for note in scene.about["notes"])
+
+
+@pytest.mark.slow
 def test_the_town_is_learnt_with_its_labels(tmp_path: Path) -> None:
     settings = FitSettings(steps=400, pixels=160, max_gaussians=20_000, start_count=12_000)
     scene = fit_scene("town:3:24", tmp_path, settings)
