@@ -1,8 +1,9 @@
 """Two runs or more side by side, paired by sample: the same pictures, the same resamples, so differences are honest.
 
 Every figure is computed again from the parts of the runs, over the samples, groups and cells that all of them have.
-Differences are to the first run. A p-value is two-sided, from the difference over its bootstrap standard error (normal
-approximation); within each table it is corrected for the number of comparisons after Holm (1979).
+Differences are to the first run. A p-value is two-sided, from the difference over its bootstrap standard error, by
+Student's t with one degree of freedom less than groups; within each table it is corrected for the number of comparisons
+after Holm (1979).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import t as student
 
 from scenes.errors import InputError, did_you_mean
 from stress.class_map import ClassMap
@@ -295,19 +297,23 @@ def _row(what: dict[str, Any], draws: Sequence[Draws], common: Common) -> dict[s
     differences = []
     for other in draws[1:]:
         gap = other - draws[0]
-        differences.append({**plain(figure(gap, common.n_groups)), "p": _p_value(gap)})
+        differences.append({**plain(figure(gap, common.n_groups)), "p": _p_value(gap, common.n_groups)})
     return {**what, "values": [plain(figure(d, common.n_groups)) for d in draws], "differences": differences}
 
 
-def _p_value(gap: Draws) -> float | None:
-    """Return the two-sided p-value of a difference from its bootstrap standard error; None where it has none."""
+def _p_value(gap: Draws, n_groups: int) -> float | None:
+    """Return the two-sided p-value of a difference from its bootstrap standard error; None where it has none.
+
+    The bootstrap's error is too small by sqrt(1 - 1 / n) (Efron and Tibshirani 1993, 5.3), and Student's t has the
+    tails of an error that is estimated: without both, 5 groups call chance a difference in 16 % of cases.
+    """
     resampled = gap[1:][~np.isnan(gap[1:])]
-    if np.isnan(gap[0]) or len(resampled) < len(gap[1:]) // 2 or len(resampled) < 2:
+    if np.isnan(gap[0]) or len(resampled) < len(gap[1:]) // 2 or len(resampled) < 2 or n_groups < 2:
         return None
-    error = float(resampled.std(ddof=1))
+    error = float(resampled.std(ddof=1)) * math.sqrt(n_groups / (n_groups - 1))
     if error == 0:
         return 1.0 if gap[0] == 0 else 0.0
-    return math.erfc(abs(float(gap[0])) / error / math.sqrt(2))
+    return float(2.0 * student.sf(abs(float(gap[0])) / error, df=n_groups - 1))
 
 
 def _holm(table: Sequence[dict[str, Any]], n_groups: int) -> None:
