@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scenes.camera import Camera
-from synth.radiometry import luminance, range_m, to_linear, to_srgb
+from synth.radiometry import encode_row, luminance, range_m, to_linear, to_srgb
 
 CODES = np.arange(256, dtype=np.uint8)
 
@@ -35,6 +36,22 @@ def test_encoding_is_within_half_a_code_of_the_formula() -> None:
     linear = np.linspace(0, 1, 5001)
     exact = 255 * np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     assert np.abs(to_srgb(linear).astype(float) - exact).max() < 0.56  # half a code, and the table's step
+
+
+def test_rows_are_encoded_as_pictures_are_to_within_a_rounding() -> None:
+    def row(light: NDArray[np.float32]) -> NDArray[np.uint8]:
+        codes = np.empty(3 * light.size, np.uint8)
+        encode_row(light, light[::-1].copy(), light, np.empty((3, light.size), np.uint16), codes)
+        assert np.array_equal(codes[1::3], codes[::3][::-1])
+        return codes[::3]
+
+    assert np.array_equal(row(to_linear(CODES)), CODES)
+    light = np.linspace(0, 1, 50_001).astype(np.float32) ** 3
+    away = np.abs(row(light).astype(int) - to_srgb(light))
+    assert away.max() <= 1
+    assert (away > 0).mean() < 0.03
+    assert row(np.array([-np.inf, -1, 0, 1, 2, np.inf], np.float32)).tolist() == [0, 0, 0, 255, 255, 255]
+    assert row(np.array([np.nan], np.float32)).tolist() == [255]  # no code of its own, and no read beyond the table
 
 
 def test_encoding_clips() -> None:
