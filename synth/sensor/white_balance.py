@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from scenes.sample import Image, Sample
-from synth.radiometry import decode, encode
+from synth.radiometry import FAST, decode_row, encode_row, rows_of
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -100,14 +100,22 @@ def adaptation(balanced_k: float, light_k: float) -> Matrix:
 def mixed_channels(image: Image, matrix: Matrix) -> Image:
     """Return the picture with its linear light multiplied by a (3, 3) matrix, clipped."""
     out = np.empty(image.shape, np.uint8)
-    _mix_channels(np.ascontiguousarray(image), matrix.astype(np.float32), out)
+    _mix_channels(rows_of(np.ascontiguousarray(image)), matrix.astype(np.float32), rows_of(out))
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mix_channels(image, matrix, out):  # type: ignore[no-untyped-def]  # numba infers
+    light, steps = np.empty((3, image.shape[1] // 3), np.float32), np.empty((3, image.shape[1] // 3), np.uint16)
     for i in range(image.shape[0]):
-        for j in range(image.shape[1]):
-            red, green, blue = decode(image[i, j, 0]), decode(image[i, j, 1]), decode(image[i, j, 2])
-            for c in range(3):
-                out[i, j, c] = encode(matrix[c, 0] * red + matrix[c, 1] * green + matrix[c, 2] * blue)
+        decode_row(image[i], light[0], light[1], light[2])
+        _mix_row(matrix, light[0], light[1], light[2])
+        encode_row(light[0], light[1], light[2], steps, out[i])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _mix_row(matrix, red, green, blue):  # type: ignore[no-untyped-def]  # numba infers
+    (rr, rg, rb), (gr, gg, gb), (br, bg, bb) = matrix[0], matrix[1], matrix[2]
+    for j in range(red.size):
+        r, g, b = red[j], green[j], blue[j]
+        red[j], green[j], blue[j] = rr * r + rg * g + rb * b, gr * r + gg * g + gb * b, br * r + bg * g + bb * b
