@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from scenes.sample import Image, Sample
-from synth.radiometry import decode, encode
+from synth.radiometry import decode, encode, rows_of
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -65,21 +65,41 @@ def block_starts(length: int, block_px: float, phase: float) -> NDArray[np.int64
 def average_blocks(image: Image, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Image:
     """Return (H, W, 3) with every block between successive starts at its mean linear light."""
     out = np.empty_like(image, order="C")
-    _average(np.ascontiguousarray(image), rows, columns, out)
+    _average(rows_of(np.ascontiguousarray(image)), rows, columns, rows_of(out))
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _average(image, rows, columns, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Sum the rows of a band of blocks, mean the blocks, write the band's first row and copy it to the others."""
+    total = np.empty(image.shape[1], np.float32)
     for r in range(len(rows) - 1):
-        for s in range(len(columns) - 1):
-            area = np.float32((rows[r + 1] - rows[r]) * (columns[s + 1] - columns[s]))
-            for c in range(3):
-                total = np.float32(0.0)
-                for i in range(rows[r], rows[r + 1]):
-                    for j in range(columns[s], columns[s + 1]):
-                        total += decode(image[i, j, c])
-                code = encode(total / area)
-                for i in range(rows[r], rows[r + 1]):
-                    for j in range(columns[s], columns[s + 1]):
-                        out[i, j, c] = code
+        first, end = rows[r], rows[r + 1]
+        total[:] = np.float32(0.0)
+        for i in range(first, end):
+            _add_row(image[i], total)
+        _blocks_row(total, columns, end - first, out[first])
+        for i in range(first + 1, end):
+            out[i] = out[first]
+
+
+@njit(cache=True, nogil=True)
+def _add_row(codes, total):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(total.size):
+        total[k] += decode(codes[k])
+
+
+@njit(cache=True, nogil=True)
+def _blocks_row(total, columns, height, codes):  # type: ignore[no-untyped-def]  # numba infers
+    for s in range(len(columns) - 1):
+        red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for j in range(columns[s], columns[s + 1]):
+            red += total[3 * j]
+            green += total[3 * j + 1]
+            blue += total[3 * j + 2]
+        share = np.float32(1.0) / np.float32(height * (columns[s + 1] - columns[s]))
+        r, g, b = encode(red * share), encode(green * share), encode(blue * share)
+        for j in range(columns[s], columns[s + 1]):
+            codes[3 * j] = r
+            codes[3 * j + 1] = g
+            codes[3 * j + 2] = b
