@@ -12,6 +12,7 @@ import pytest
 
 import cli
 from scenes.plugins import load_attribute
+from synth import registry
 from synth.registry import shift_classes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,8 @@ def pages_with_code() -> list[Path]:
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda p: p.name)
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shift_classes()
+    monkeypatch.setattr(registry, "_SHIFTS", dict(registry._SHIFTS))  # what an example registers stays in it
     module = types.ModuleType(f"page_{page.stem}")  # dataclasses look their module up
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for block in FENCE.findall(page.read_text(encoding="utf-8")):
