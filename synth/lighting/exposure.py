@@ -10,12 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from scenes.sample import Image
-from synth.lighting.rows import encode_row, folded, normal_row, uniform_row
-from synth.radiometry import to_linear
+from synth.lighting.rows import folded, hashed
+from synth.radiometry import rows_of, to_linear, to_srgb
 
 FULL_WELL_E = 10_000.0  # electrons of white at ISO 100, a 3 micrometre pixel
+_LEVELS = 128  # that chance has: a table of 32 kB stays in the cache
+_LAST_LEVEL = np.int32(_LEVELS - 1)
+_NORMAL = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
+_NORMAL /= np.sqrt(np.mean(_NORMAL**2))
 
 
 def brightened(image: Image, *, stops: float, seed: int) -> Image:
@@ -25,45 +30,42 @@ def brightened(image: Image, *, stops: float, seed: int) -> Image:
     gain = 2.0**stops
     low, span = gain * linear[:-1], gain * np.diff(linear)
     low[255], span[255] = gain, 0.0  # white was clipped already
-    out = np.empty_like(image, order="C")
-    _spread(flat(image), low.astype(np.float32), span.astype(np.float32), folded(seed), flat(out))
-    return out
+    within = (np.arange(_LEVELS)[:, None] + 0.5) / _LEVELS
+    return _drawn(image, to_srgb(low + within * span), seed)
 
 
 def darkened(image: Image, *, stops: float, read_noise_e: float, seed: int) -> Image:
     """Return a picture exposed shorter by stops >= 0 at the same gain, with the noise of its fewer electrons."""
-    codes = np.arange(256, dtype=np.uint8)[:, None, None].repeat(3, axis=2)
-    linear = to_linear(codes)[:, 0, 0].astype(np.float64) * 2.0**-stops
+    codes = np.arange(256, dtype=np.uint8)
+    linear = to_linear(codes).astype(np.float64) * 2.0**-stops
     noise = np.sqrt(linear * FULL_WELL_E + read_noise_e**2) / FULL_WELL_E
-    out = np.empty_like(image, order="C")
-    _grain(flat(image), linear.astype(np.float32), noise.astype(np.float32), folded(seed), flat(out))
+    return _drawn(image, to_srgb(linear + _NORMAL[:, None] * noise), seed)
+
+
+def _drawn(image: Image, table: NDArray[np.uint8], seed: int) -> Image:
+    """Return a picture whose every value is replaced by one of those, drawn by chance, that a table has for its code.
+
+    table: (_LEVELS, 256) codes, each row as likely
+    """
+    out = np.empty(image.shape, np.uint8)
+    _draw(flat(image), np.ascontiguousarray(table).reshape(-1), folded(seed), rows_of(out))
     return out
 
 
 def flat(image: Image) -> NDArray[np.uint8]:
     """Return a picture (H, W, 3) as flat rows (H, 3 W), a view of it where it is contiguous."""
-    return np.ascontiguousarray(image).reshape(image.shape[0], -1)
+    return rows_of(np.ascontiguousarray(image))
 
 
 @njit(cache=True, nogil=True)
-def _spread(image, low, span, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    within, light = np.empty(image.shape[1], np.float32), np.empty(image.shape[1], np.float32)
+def _draw(image, table, seed, out):  # type: ignore[no-untyped-def]  # numba infers
+    width = image.shape[1]
+    words = (width + 3) // 4
+    bits = np.empty(words, np.uint32)
+    chance = bits.view(np.uint8)
     for i in range(image.shape[0]):
-        uniform_row(seed, i * (image.shape[1] // 3), within)
-        _look_up(image[i], low, span, within, light)
-        encode_row(light, out[i])
-
-
-@njit(cache=True, nogil=True)
-def _grain(image, linear, noise, seed, out):  # type: ignore[no-untyped-def]  # numba infers
-    normal, light = np.empty(image.shape[1], np.float32), np.empty(image.shape[1], np.float32)
-    for i in range(image.shape[0]):
-        normal_row(seed, i * (image.shape[1] // 3), normal)
-        _look_up(image[i], linear, noise, normal, light)
-        encode_row(light, out[i])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _look_up(codes, base, slope, by, light):  # type: ignore[no-untyped-def]  # numba infers
-    for k in range(len(codes)):
-        light[k] = base[codes[k]] + slope[codes[k]] * by[k]
+        for j in range(words):
+            bits[j] = hashed(seed, i * words + j)
+        codes, drawn = image[i], out[i]
+        for k in range(width):
+            drawn[k] = table[(np.int32(chance[k]) & _LAST_LEVEL) << 8 | np.int32(codes[k])]

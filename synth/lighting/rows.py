@@ -61,15 +61,6 @@ def normal_row(seed, first, row):  # type: ignore[no-untyped-def]  # numba infer
         row[3 * j + 2] = NORMAL[(bits >> np.uint32(20)) & MASK]
 
 
-@njit(cache=True, nogil=True)
-def uniform_row(seed, first, row):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill row (3 W,) with numbers in (0, 1), in 1,024 steps, of pixels `first` onwards."""
-    for j in range(len(row) // 3):
-        bits = hashed(seed, first + j)
-        for c in range(3):
-            row[3 * j + c] = (np.float32((bits >> np.uint32(10 * c)) & MASK) + _HALF) * np.float32(1.0 / _LEVELS)
-
-
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def expose_row(linear, normal, per_electron, read2):  # type: ignore[no-untyped-def]  # numba infers
     """Add photon and read noise (EMVA 1288) to a row of linear light, in place.
