@@ -140,7 +140,10 @@ def _known(out: Path, names: Sequence[str], key: str) -> dict[str, Distances]:
     found = {}
     for name in names:
         path = _distance_file(out, name)
-        there = read_json(path) if path.exists() else {}
+        try:
+            there = read_json(path) if path.exists() else {}
+        except InputError:  # damaged: measured again
+            continue
         if there.get("key") == key:
             found[name] = {kind: there[kind] for kind in ("ms_ssim", "lpips")}
     return found
@@ -170,7 +173,7 @@ def _summarise(result: Results, distances: Mapping[str, Distances], pictures: in
                 **measured,
                 "loss_margin": margin,
                 "monotone": {
-                    kind: _rises(values, NOT_LOSING if kind == "loss" else NOT_RISING)
+                    kind: _rises(values, _noise(margin) if kind == "loss" else NOT_RISING)
                     for kind, values in measured.items()
                 },
             }
@@ -188,7 +191,7 @@ def _summarise(result: Results, distances: Mapping[str, Distances], pictures: in
         "n_frames": result.summary["dataset"]["n_samples"],
         "n_pictures": pictures,
         "command": result.summary["run"].get("command"),
-        "notes": [*_certainty(rows), *_notes(rows)],
+        "notes": [*_certainty(rows), *_unmet(rows), *_notes(rows)],
         "scale": scale.model_dump(mode="json"),
         "shifts": rows,
     }, scale
@@ -200,6 +203,12 @@ def _rises(values: Sequence[float | None], tolerance: float) -> bool | None:
     return all(b >= a - tolerance for a, b in pairwise(known)) if len(known) > 1 else None
 
 
+def _noise(margins: Sequence[float | None]) -> float:
+    """Return the fall of a loss between two severities that chance explains."""
+    known = [margin for margin in margins if margin is not None]
+    return max(NOT_LOSING, float(np.median(known)) if known else 0.0)
+
+
 def _certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return how well the losses are known, which is how well the measured scale is."""
     margins = [margin for row in rows for margin in row["loss_margin"] if margin is not None]
@@ -208,6 +217,17 @@ def _certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"Losses are known to within {float(np.median(margins)):.0%} of the clean score (the middle one of the 95 % "
         "intervals, half its width), and the measured scale no better; more frames (--limit) narrow it."
+    ]
+
+
+def _unmet(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how many cells the measured scale leaves out."""
+    counts = [sum(row["measured"][i] is None for row in rows) for i in range(5)]
+    if not any(counts):
+        return []
+    return [
+        f"Of {len(rows)} shifts, {', '.join(map(str, counts))} cannot meet measured severities 1 to 5: means over the "
+        "measured scale are over the others."
     ]
 
 

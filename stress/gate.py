@@ -239,7 +239,9 @@ def _cells(figures: Mapping[Any, Mapping[str, Any]], limits: Budget) -> Iterator
             yield _check(f"{label} kept", limit.kept, _kept(known[label], clean), limits)
     if limits.maximum_loss is not None:
         for label, figure in known.items():
-            yield _check(f"{label} kept", 1.0 - limits.maximum_loss, _kept(figure, clean), limits)
+            if label in limits.cells and (limits.cells[label].kept or 0) >= 1.0 - limits.maximum_loss:
+                continue  # its own limit is as strict
+            yield _check(f"{label} kept (maximum_loss)", 1.0 - limits.maximum_loss, _kept(figure, clean), limits)
 
 
 def _kept(figure: Mapping[str, Any], clean: Mapping[str, Any]) -> dict[str, float | None]:
@@ -273,10 +275,12 @@ def _fall(gap: Mapping[str, Any], limits: Budget, tolerance: float) -> tuple[Out
     """Judge a difference to the baseline; a fall that no interval can tell from chance is not kept."""
     if gap["value"] is None:
         return "unknown", ""
+    if limits.certain and gap["low"] is None:
+        return "unknown", "too few groups for an interval."
+    if limits.certain:
+        return ("kept", "") if gap["low"] >= -tolerance else ("broken", "it may be behind: the interval reaches there.")
     if gap["value"] >= -tolerance:
         return "kept", ""
-    if limits.certain:
-        return "broken", ""
     if gap["high"] is None:
         return "unknown", "behind, and too few groups for an interval."
     return ("broken", "") if gap["high"] < -tolerance else ("kept", "behind, but not by more than chance.")

@@ -88,7 +88,7 @@ def _column(table: pa.Table, name: str) -> NDArray[Any]:
     if pa.types.is_floating(column.type):
         return np.asarray(column.to_numpy(), np.float64)
     if pa.types.is_integer(column.type):
-        return np.asarray(column.to_numpy(), np.int64)
+        return np.asarray(column.fill_null(0).to_numpy(), np.int64)
     return np.array(["" if value is None else value for value in column.to_pylist()], dtype=str)
 
 
@@ -124,8 +124,10 @@ def _described(
     width, height = clean["x2"] - clean["x1"], clean["y2"] - clean["y1"]
     area = width * height
     sizes = np.select([area < limit for limit, _ in SIZES], [name for _, name in SIZES], "large")
-    extent = max(float(clean["x2"].max(initial=1.0)), 1.0)
-    middle = (clean["x1"] + clean["x2"]) / 2 / extent
+    names, sample = np.unique(clean["sample_id"], return_inverse=True)
+    extent = np.ones(len(names))  # pictures may differ in width: each is as wide as its objects reach
+    np.maximum.at(extent, sample, clean["x2"])
+    middle = (clean["x1"] + clean["x2"]) / 2 / extent[sample]
     found: dict[str, NDArray[Any]] = {
         "class": clean["class_name"],
         "size": sizes,

@@ -286,5 +286,9 @@ def _reason(error: ValidationError) -> str:
     parts = []
     for item in error.errors()[:3]:
         where = ".".join(str(part) for part in item["loc"])
-        parts.append(f"{where}: {item['msg']}, got {item['input']!r:.60}")
+        if item["type"] == "value_error" and not where:  # of the plan as a whole: said in full by our own check
+            parts.append(item["msg"].removeprefix("Value error, ").removeprefix("plan: "))
+            continue
+        said = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {said}, got {item['input']!r:.60}")
     return "; ".join(parts)

@@ -18,6 +18,8 @@ from scenes.errors import InputError, did_you_mean
 
 SCHEMA = "roadproof.calibration/1"
 SEVERITIES = (1.0, 2.0, 3.0, 4.0, 5.0)
+ROUNDING = 1e-9
+QUANTILES = (0.75, 0.625, 0.5, 0.375, 0.25)  # of the shifts' losses at physical severities 1 to 5
 Five = tuple[float | None, float | None, float | None, float | None, float | None]
 
 
@@ -95,8 +97,9 @@ def severity_of(loss: Sequence[float], target: float) -> float | None:
     >>> severity_of([0.1, 0.2, 0.4, 0.6, 0.8], 0.3)
     2.5
     """
-    if not loss[0] <= target <= loss[-1]:
+    if not loss[0] - ROUNDING <= target <= loss[-1] + ROUNDING:
         return None
+    target = min(max(target, loss[0]), loss[-1])
     above = int(np.searchsorted(loss, target))
     if above == 0:
         return 1.0
@@ -114,11 +117,13 @@ def scale_of(
 ) -> Scale:
     """Return the measured scale of shifts whose losses at physical severities 1 to 5 are known.
 
-    targets: shares of the clean score; where not given, what the middle one of all shifts loses at each severity, so
-             that a measured severity means what it physically means for a typical shift
+    targets: shares of the clean score; where not given, quantiles over the shifts of what each loses at physical
+             severities 1 to 5: the upper quartile at 1, the middle at 3, the lower quartile at 5, so that three in
+             four shifts can meet the ends and a measured 3 costs what a typical shift's physical 3 does
     """
     smooth = {name: rising(loss) for name, loss in losses.items()}
     if targets is None:
-        targets = rising([float(np.median([loss[i] for loss in smooth.values()])) for i in range(5)])
+        columns = np.array(list(smooth.values())).T
+        targets = rising([float(np.quantile(loss, q)) for loss, q in zip(columns, QUANTILES, strict=True)])
     physical: dict[str, Any] = {name: [severity_of(loss, t) for t in targets] for name, loss in smooth.items()}
     return Scale(model=model, dataset=dataset, metric=metric, targets=tuple(targets), physical=physical)  # type: ignore[arg-type]  # five of them
