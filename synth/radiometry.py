@@ -25,9 +25,9 @@ def _encode(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _TO_SRGB = np.rint(255.0 * _encode((np.arange(_STEPS + 1) / _STEPS) ** 2)).astype(np.uint8)
-# For whole rows: by the leading bits of the float (exponent, 9 of the mantissa), 512 steps an octave. Every 8-bit code
-# is met exactly, a value near the middle of two codes may go to the other one. 32 bits an entry, as vectors gather.
-_DROPPED = np.int32(14)
+# For whole rows: by the leading bits of the float (exponent and 10 of the mantissa), 1,024 steps an octave. Every code
+# of 8 bits is met exactly; near the middle of two codes it may be the other. 32 bits an entry, as vectors gather.
+_DROPPED = np.int32(13)
 _LOW_BITS, _ONE_BITS = np.array([2.0**-13, 1.0], np.float32).view(np.int32)  # the lower one is less than half a code
 _BY_BITS = np.rint(
     255.0
@@ -93,7 +93,7 @@ def decode_row(codes, red, green, blue):  # type: ignore[no-untyped-def]  # numb
 
 @njit(cache=True, inline="always")
 def encode_near(linear):  # type: ignore[no-untyped-def]  # numba infers: float32 -> int32
-    """For vector loops of kernels: `encode` to within a rounding (2 % of values go to the next code)."""
+    """For vector loops of kernels: `encode` to within a rounding (1 % of values go to the next code)."""
     bits = min(max(np.float32(linear).view(np.int32), _LOW_BITS), _ONE_BITS)
     return _BY_BITS[(bits - _LOW_BITS) >> _DROPPED]
 

@@ -1,7 +1,7 @@
 """Rows of a picture in vector code: for kernels that go through a frame row by row.
 
 A row is flat, (3 W,) red green blue red green blue. Loops over flat rows without branches or calls become vector
-instructions; a table of 16,384 codes (`radiometry.encode`) does not, so the sRGB curve is a polynomial here.
+instructions.
 """
 
 from __future__ import annotations
@@ -10,16 +10,11 @@ import numpy as np
 from numba import njit
 from scipy.special import ndtri
 
-from synth.radiometry import to_linear
+from synth.radiometry import encode_near, to_linear
 
 TO_LINEAR = to_linear(np.arange(256, dtype=np.uint8)[:, None, None].repeat(3, axis=2))[:, 0, 0].copy()  # of a code
 
-# Codes + 0.5 as polynomial in the fourth root of linear light above the straight part of the sRGB curve: Chebyshev fit,
-# true to 0.002 codes, so `encode_row` inverts `to_linear` exactly and is within a rounding of `to_srgb` elsewhere.
-_C0, _C1, _C2 = np.float32(-15.178250514589976), np.float32(41.691350778344926), np.float32(318.6938934080621)
-_C3, _C4, _C5 = np.float32(-144.68387341941792), np.float32(71.6476189592314), np.float32(-16.6720624651473)
-_STRAIGHT, _SLOPE = np.float32(0.0031308), np.float32(255.0 * 12.92)
-_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_ZERO = np.float32(0.0)
 
 _LEVELS = 1 << 10
 NORMAL = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS).astype(np.float32)
@@ -32,14 +27,11 @@ def folded(seed: int) -> np.uint32:
     return np.uint32((seed ^ (seed >> 32)) & 0xFFFFFFFF)
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def encode_row(linear, codes):  # type: ignore[no-untyped-def]  # numba infers
     """Fill codes (3 W,) uint8 with the sRGB codes of linear light (3 W,) float32, clipped."""
     for k in range(len(linear)):
-        light = min(max(linear[k], _ZERO), _ONE)
-        root = np.sqrt(np.sqrt(light))
-        curve = _C0 + root * (_C1 + root * (_C2 + root * (_C3 + root * (_C4 + root * _C5))))
-        codes[k] = np.uint8(np.int32(light * _SLOPE + _HALF if light < _STRAIGHT else curve))
+        codes[k] = np.uint8(encode_near(linear[k]))
 
 
 @njit(cache=True, inline="always")
