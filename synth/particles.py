@@ -177,26 +177,26 @@ def _capsule(depth, x0, y0, x1, y1, reach, soft, share, z, hidden):  # type: ign
     """Draw a streak as a capsule with an edge `soft` pixels wide; only the pixels of its bounds are touched."""
     zero, half, one, full = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(65535.0)
     rows, columns = depth.shape
-    low, high = min(x0, x1) - reach, max(x0, x1) + reach
     dx, dy = x1 - x0, y1 - y0
     length2 = max(dx * dx + dy * dy, np.float32(1e-6))
     inverse, sharpness = one / length2, one / soft
     steep = abs(dy) > np.float32(0.1)
     slope = dx / dy if steep else zero
-    span = reach * np.sqrt(length2) / max(abs(dy), np.float32(1e-3))
+    start = x0 if steep else half * (x0 + x1)
+    span = reach * np.sqrt(length2) / abs(dy) if steep else half * abs(dx) + reach
+    least, most = max(int(min(x0, x1) - reach), 0), min(int(max(x0, x1) + reach) + 1, columns)
     for i in range(max(int(min(y0, y1) - reach), 0), min(int(max(y0, y1) + reach) + 1, rows)):
         y = np.float32(i) + half - y0
-        left, right = low, high
-        if steep:
-            left, right = max(low, x0 + y * slope - span), min(high, x0 + y * slope + span)
-        for j in range(max(int(left), 0), min(int(right) + 1, columns)):
+        centre = start + y * slope
+        behind, line = depth[i], hidden[i]
+        for j in range(max(int(centre - span), least), min(int(centre + span) + 1, most)):
             x = np.float32(j) + half - x0
             along = min(max((x * dx + y * dy) * inverse, zero), one)
             ex, ey = x - along * dx, y - along * dy
-            off = ex * ex + ey * ey
-            if off < reach * reach and depth[i, j] >= z:
-                part = share * min((reach - np.sqrt(off)) * sharpness, one)
-                hidden[i, j] += np.uint16(part * (full - np.float32(hidden[i, j])))
+            part = share * min(max((reach - np.sqrt(ex * ex + ey * ey)) * sharpness, zero), one)
+            # no branch: half of the pixels are out of the streak, and none knows which
+            part = part if behind[j] >= z else zero
+            line[j] += np.uint16(np.int32(part * (full - np.float32(line[j]))))
 
 
 def surroundings(image: Image, *, airlight: Colour, sky_share: float) -> Linear:
