@@ -16,11 +16,13 @@ from scenes.plugins import looks_like_attribute
 
 
 def named_files(spec: str) -> dict[str, str]:
-    """Return {file name: hash} of `file.py:attr`, `module:attr`, `hf:FOLDER` or `torchvision:NAME@weights`."""
+    """Return {file name: hash} of `file.py:attr`, `module:attr`, `hf:DIR`, `torchvision:NAME@weights` or `scene:DIR`."""
     prefix, _, rest = spec.partition(":")
     if prefix == "hf":
         folder = Path(rest)
         return file_hashes(folder.iterdir()) if folder.is_dir() else {}
+    if prefix in ("scene", "rendered"):
+        return file_hashes([Path(rest) / "scene.json", Path(rest) / "gaussians.ply"])
     if prefix in ("torchvision", "timm"):
         file = rest.partition("@")[2]
         return file_hashes([Path(file)]) if file else {}

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from scenes.splats.editing import Editor, SplatObject
 from scenes.splats.files import read_gaussians, write_gaussians
 from scenes.splats.fit import FitSettings, Progress, fit
 from scenes.splats.labels import SOLID, annotate, without_specks
-from scenes.splats.lift import lifted
+from scenes.splats.lift import lifted, seen_by
 from scenes.splats.loss import psnr
 
 __all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene"]
@@ -39,6 +39,7 @@ SCENE_FILE, GAUSSIANS_FILE, CHECKPOINT_FILE = "scene.json", "gaussians.ply", "ch
 LIFT_VIEWS = 16  # labelled views that vote on the instances of the Gaussians
 PLATE_M = 1e5  # metres (units of the scene) to the plate that stands behind an object alone
 SKY = "sky"
+SEEN_BY = 2  # training views that must show a Gaussian: one alone does not tell where it stands
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,13 +54,18 @@ class GaussianScene:
     held_out: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)  # settings, PSNR (dB) and notes of the fit
     backend: Backend = "auto"
+    renderer: ClassVar[str] = "splats"
 
     def render(self, camera: Camera, edits: Sequence[Edit] = (), *, sample_id: str | None = None) -> Sample:
-        """Return the labelled frame that `camera` sees after `edits`."""
+        """Return the labelled frame that `camera` sees after `edits`.
+
+        `meta["unseen"]` (H, W) is True where nothing is known of the scene, see `unseen_map`.
+        """
         editor = Editor(self.cloud, dict(self.objects), _load_other)
         editor.carry_out(edits)
         cloud = editor.cloud
         picture, alpha, best, _ = self._rasterise(cloud, camera)
+        unseen = unseen_map(cloud, best, alpha)
         instances, segmentation = self._maps(cloud, best, alpha)
         depth = self._depth(cloud, camera, alpha, best)
         if editor.brightness != 1.0:
@@ -77,7 +83,7 @@ class GaussianScene:
             depth=depth,
             instances=instances,
             camera=camera,
-            meta={"class_names": self.class_names, "renderer": "splats"},
+            meta={"class_names": self.class_names, "renderer": self.renderer, "unseen": unseen},
             scene=self,
         )
 
@@ -169,6 +175,17 @@ class GaussianScene:
             "about": dict(self.about),
         }
         write_bytes(folder / SCENE_FILE, (json.dumps(known, indent=1, allow_nan=False) + "\n").encode())
+
+
+def unseen_map(cloud: Cloud, best: NDArray[np.int32], alpha: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where (H, W) a picture shows what no two training views showed.
+
+    Nothing solid is there, or its strongest Gaussian was painted by fewer views than tell where it stands.
+    """
+    unseen: NDArray[np.bool_] = (alpha < SOLID) | (best < 0)
+    if cloud.seen is not None and len(cloud):
+        unseen |= cloud.seen.numpy()[np.maximum(best, 0)] < SEEN_BY
+    return unseen
 
 
 def _plate(camera: Camera, degree: int) -> Cloud:
@@ -299,6 +316,7 @@ def fit_scene(
         note=keep, backend=backend, device=device,
     )  # fmt: skip
     cloud, objects = _labelled(cloud, training, len(capture.class_names), say, backend)
+    cloud = replace(cloud, seen=seen_by(cloud, [view.camera for view in training], backend=backend))
     scene = GaussianScene(
         cloud=cloud,
         name=capture.name,
@@ -312,6 +330,9 @@ def fit_scene(
     mean = float(np.mean(list(found.values())))
     about = {"settings": asdict(settings), "held_out_psnr_db": mean, "psnr_db": found, "notes": notes}
     about["metric"] = capture.metric
+    if not isinstance(source, Capture):
+        path = Path(source)
+        about["capture"] = str(path.resolve()) if path.exists() else str(source)
     scene = replace(scene, about=about)
     scene.save(folder)
     return scene

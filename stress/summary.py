@@ -215,6 +215,9 @@ class Figures:
             for need, source in shift["completed"].items():
                 completed.setdefault((need, source), []).append(shift["name"])
         for (need, source), names in completed.items():
+            if need == "renderer":
+                notes.append(f"{', '.join(names)}: the pictures are rendered by {source}.")
+                continue
             state = f"the {need} of the data has gaps" if source.endswith(FILLED) else f"the data has no {need}"
             notes.append(f"{', '.join(names)}: {state}; what is used: {source}.")
         return notes

@@ -16,13 +16,20 @@ from synth.depth import DepthSource, complete_depth, completed_camera
 from synth.random import Rng, rng_for
 from synth.shift import Shift, check_severity
 
+RENDERERS = {  # by Sample.meta["renderer"]: words for people
+    "exact": "the exact scene",
+    "splats": "Gaussian splats",
+    "reprojection": "reprojection through depth",
+}
+
 
 @dataclass(frozen=True)
 class Shifted:
     """A variant and how it came about.
 
     params:    drawn parameters, None for severity 0
-    completed: what the pipeline had to add before `apply`, e.g. {"depth": "ground-plane prior"}
+    completed: what the pipeline had to add before `apply`, e.g. {"depth": "ground-plane prior"}; and where the picture
+               was seen anew, its "renderer"
     verdicts:  one for each object of the result, in order
     """
 
@@ -106,6 +113,7 @@ def _chained(whole: Sample, links: Sequence[_Link], completed: Mapping[str, str]
         params = link.drawn(sample)
         done = _apply(sample, link.shift, params, {})
         sample = done.sample
+        noted.update(done.completed)
         steps.append(done.verdicts)
         drawn.append(PartParams(link.shift.name, link.severity, params_as_mapping(params)))
     verdicts = compose(steps, [link.shift.name for link in links], audit(whole, sample))
@@ -114,6 +122,9 @@ def _chained(whole: Sample, links: Sequence[_Link], completed: Mapping[str, str]
 
 def _apply(whole: Sample, shift: Shift[Any], params: Any, completed: Mapping[str, str]) -> Shifted:
     result = shift.apply(whole, params)
+    renderer = RENDERERS.get(str(result.meta.get("renderer")))
+    if renderer is not None and result.image is not whole.image:
+        completed = {**completed, "renderer": renderer}
     return Shifted(sample=result, params=params, verdicts=audit(whole, result), completed=completed)
 
 

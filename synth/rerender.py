@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from scenes.camera import Camera
-from scenes.edits import Edit
+from scenes.edits import Edit, Move, Remove, Reshape, Turn
 from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
-from synth.regions import object_region
+from synth.regions import Mask, object_region, pixel_window
+from synth.relabel import note
 
+EXACT = "exact"
+UNKNOWN_ABOVE = 0.5  # an object is unknown if more of it than this was not seen: its outline is a guess
+NEAREST_M = 0.05  # what is nearer to the camera, or behind it, has no outline in the frame
 _FAR_M = 1e4  # where depth is unknown: turns and lenses do not depend on it
 
 
@@ -27,11 +32,13 @@ def render_again(sample: Sample, *, who: str, camera: Camera | None = None, edit
         raise InputError(f"{who} needs a camera; sample {sample.sample_id!r} has none: complete it first")
     rendered = sample.scene.render(view, edits)
     annotations = in_order(sample.annotations, rendered.annotations)
+    meta = {**sample.meta, "renderer": rendered.meta.get("renderer", EXACT)}
+    unseen = rendered.meta.get("unseen")
     if camera is not None and annotations.visibility is not None:
         visibility = annotations.visibility.copy()
         visibility[: len(sample.annotations)] *= share_inside(sample, camera)
         annotations = replace(annotations, visibility=visibility)
-    return replace(
+    result = replace(
         sample,
         image=rendered.image,
         annotations=annotations,
@@ -39,7 +46,56 @@ def render_again(sample: Sample, *, who: str, camera: Camera | None = None, edit
         instances=rendered.instances,
         camera=rendered.camera,
         previous=None if camera is not None else sample.previous,
+        meta=meta if unseen is None else {**meta, "unseen": unseen},
     )
+    if unseen is None:
+        return result
+    touched = {edit.instance_id for edit in edits if isinstance(edit, Turn | Move | Reshape | Remove)}
+    return note(result, "destroyed", unknown_objects(result, view, unseen, touched))
+
+
+def renderer_of(sample: Sample) -> str:
+    """Return by which renderer a sample's scene is seen again: "exact" unless the scene says another."""
+    return str(getattr(sample.scene, "renderer", EXACT))
+
+
+def unknown_objects(sample: Sample, camera: Camera, unseen: Mask, touched: Collection[int] = ()) -> dict[int, str]:
+    """Return the reason for each object of a re-rendered sample that stands where no training view tells what is.
+
+    unseen:  (H, W) where the scene is not known
+    touched: objects whose place an edit changed; when they are gone, it was the edit
+
+    An object with pixels is unknown if most of them are; one without, if most of its projected 3D box is.
+    """
+    found: dict[int, str] = {}
+    notes = sample.annotations
+    for row, key in enumerate(notes.instance_ids.tolist()):
+        region = object_region(sample, row)
+        if region is not None:
+            part, of_object = unseen[region.slices], region.mask
+            share = float(part[of_object].mean())
+        elif key not in touched and notes.boxes_3d is not None:
+            window = _window_of_box(notes.boxes_3d[row], camera)
+            share = 0.0 if window is None else float(unseen[window].mean())
+        else:
+            continue
+        if share > UNKNOWN_ABOVE:
+            found[key] = f"no two training views of the scene saw {share:.0%} of where it is"
+    return found
+
+
+def _window_of_box(box: NDArray[np.float32], camera: Camera) -> tuple[slice, slice] | None:
+    """Return the pixels of the frame around a projected 3D box (10,); None where none of it is in the frame."""
+    if not np.isfinite(box).all():
+        return None
+    turn = Rotation.from_quat(np.roll(box[6:10].astype(np.float64), -1)).as_matrix()
+    signs = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5]), axis=-1).reshape(-1, 3)
+    pixels, depth = camera.project(box[:3] + (signs * box[3:6]) @ turn.T)
+    if (depth <= NEAREST_M).any():
+        return None
+    around = np.concatenate([pixels.min(axis=0), pixels.max(axis=0)]).astype(np.float32)
+    window = pixel_window(around, camera.height, camera.width)
+    return None if window is None else (slice(window[1], window[3]), slice(window[0], window[2]))
 
 
 def share_inside(sample: Sample, camera: Camera) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ ROWS, LABELS = "rows.json", "labels.npz"
 _ARRAYS = (
     "boxes", "labels", "instance_ids", "ignore", "boxes_amodal", "segmentation", "visibility", "boxes_3d", "track_ids",
 )  # fmt: skip
-_UNWRITTEN = ("class_names", "visible_fraction", "edited", "destroyed")  # notes of shifts and readers
+_UNWRITTEN = ("class_names", "visible_fraction", "edited", "destroyed", "unseen")  # notes of shifts and readers
 _CAMERA = ("K", "world_to_cam", "distortion")
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "write_dataset",
 ]
 
+_SCENE = re.compile(r"^(?P<shown>scene|rendered):(?P<folder>.+)$")
 _TOWN = re.compile(r"^town(:(?P<seed>[^:]*)(:(?P<n>[^:]*))?)?$")
 
 
@@ -37,9 +38,10 @@ def open_dataset(
     strict: bool = False,
     limit: int | None = None,
 ) -> Dataset:
-    """Open a folder (or label file) of any known format, `town[:SEED[:N]]`, or a data set of one's own.
+    """Open a folder (or label file) of any known format, `town[:SEED[:N]]`, `scene:DIR`, or a data set of one's own.
 
-    path_or_name: a path; `town`, `town:7`, `town:7:100`; or `module:attr` / `file.py:attr` of a `Dataset`, or of a
+    path_or_name: a path; `town`, `town:7`, `town:7:100`; `scene:DIR` (views of a fitted scene; `rendered:DIR` shows
+                  renders in place of photos); or `module:attr` / `file.py:attr` of a `Dataset`, or of a
                   class or function without parameters that makes one
     format:       a registered format, `module:attr` or `file.py:attr`; recognised when not given
     split:        one split, or several with commas; all when not given
@@ -69,6 +71,9 @@ def _open(name: str, *, format: str | None, split: str | None, strict: bool) -> 
     town = _TOWN.match(name)
     if town and not Path(name).exists():
         return _open_town(name, town, format=format, split=split)
+    scene = _SCENE.match(name)
+    if scene and not Path(name).exists():
+        return _open_scene(name, scene, format=format, split=split)
     if looks_like_attribute(name) and not Path(name).exists():
         return _open_attribute(name, format=format, split=split)
     path = _existing(name)
@@ -102,6 +107,16 @@ def _open_town(name: str, parts: re.Match[str], *, format: str | None, split: st
 
     town: Dataset = TownDataset(**options)
     return town
+
+
+def _open_scene(name: str, parts: re.Match[str], *, format: str | None, split: str | None) -> Dataset:
+    for option, value in (("format", format), ("split", split)):
+        if value is not None:
+            raise InputError(f"data set {name!r}: a fitted scene takes no {option}, got {value!r}")
+    from scenes.datasets.scene import SceneDataset
+
+    scene: Dataset = SceneDataset(parts["folder"], photos=parts["shown"] == "scene")
+    return scene
 
 
 def _open_attribute(name: str, *, format: str | None, split: str | None) -> Dataset:

@@ -26,6 +26,7 @@ class Cloud:
     harmonics: (N, K, 3), K = (degree + 1)^2; the first is the base colour, see `base_colour`
     instances: (N,) int32, the object each belongs to, 0 = none
     classes:   (N,) int16, index into class names, -1 = unknown
+    seen:      (N,) int16, how many training views show it, None = unknown
     """
 
     means: Tensor
@@ -35,11 +36,12 @@ class Cloud:
     harmonics: Tensor
     instances: Tensor | None = None
     classes: Tensor | None = None
+    seen: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.means)
         wanted = {"means": (n, 3), "quats": (n, 4), "scales": (n, 3), "opacities": (n,)}
-        wanted |= {name: (n,) for name in ("instances", "classes") if getattr(self, name) is not None}
+        wanted |= {name: (n,) for name in ("instances", "classes", "seen") if getattr(self, name) is not None}
         for name, shape in wanted.items():
             if tuple(getattr(self, name).shape) != shape:
                 raise InputError(f"Gaussians: {name}: expected shape {shape}, got {tuple(getattr(self, name).shape)}")
@@ -89,14 +91,20 @@ class Cloud:
 
 
 def joined(clouds: Sequence[Cloud]) -> Cloud:
-    """Return the Gaussians of several clouds, in the highest of their degrees; unknown instances are 0, classes -1."""
+    """Return the Gaussians of several clouds, in the highest of their degrees; unknown instances are 0, classes -1.
+
+    Where the views that show a cloud are unknown beside one of which they are known, it counts as seen.
+    """
     degree = max(cloud.degree for cloud in clouds)
-    whole = [_labelled(cloud.with_degree(degree)).tensors() for cloud in clouds]
+    known = any(cloud.seen is not None for cloud in clouds)
+    whole = [_labelled(cloud.with_degree(degree), with_seen=known).tensors() for cloud in clouds]
     return Cloud.of({name: torch.cat([one[name] for one in whole]) for name in whole[0]})
 
 
-def _labelled(cloud: Cloud) -> Cloud:
+def _labelled(cloud: Cloud, *, with_seen: bool) -> Cloud:
     n = len(cloud)
+    if with_seen and cloud.seen is None:
+        cloud = replace(cloud, seen=torch.full((n,), torch.iinfo(torch.int16).max, dtype=torch.int16))
     instances = torch.zeros(n, dtype=torch.int32) if cloud.instances is None else cloud.instances
     classes = torch.full((n,), -1, dtype=torch.int16) if cloud.classes is None else cloud.classes
     return replace(cloud, instances=instances, classes=classes)

@@ -6,7 +6,8 @@
 | .ply, compressed | PlayCanvas': by 256, positions and scales in 11 10 11 bits, rotation 2 10 10 10, colour 8 8 8 8 |
 | .ckpt | nerfstudio's step-*.ckpt; read without running code (`weights_only`) |
 
-Our own labels travel in the plain layout as `instance` (int) and `class` (short), which other readers pass over.
+Our own labels travel in the plain layout as `instance` (int) and `class` (short), and the number of training
+views that show a Gaussian as `seen` (short); other readers pass over them.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def _plain(table: Table, path: Path) -> Cloud:
         labels["instances"] = torch.from_numpy(table["instance"].astype(np.int32))
     if "class" in (table.dtype.names or ()):
         labels["classes"] = torch.from_numpy(table["class"].astype(np.int16))
+    if "seen" in (table.dtype.names or ()):
+        labels["seen"] = torch.from_numpy(table["seen"].astype(np.int16))
     return Cloud(
         means=torch.from_numpy(_columns(table, ("x", "y", "z"), path)),
         quats=torch.from_numpy(_columns(table, [f"rot_{i}" for i in range(4)], path)),
@@ -96,6 +99,7 @@ def write_gaussians(path: Path, cloud: Cloud) -> None:
     dtype = [(name, "<f4") for name in names]
     dtype += [("instance", "<i4")] if cloud.instances is not None else []
     dtype += [("class", "<i2")] if cloud.classes is not None else []
+    dtype += [("seen", "<i2")] if cloud.seen is not None else []
     table = np.zeros(n, dtype)
     for name, column in zip(names, np.concatenate(parts, axis=1).T, strict=True):
         table[name] = column
@@ -103,6 +107,8 @@ def write_gaussians(path: Path, cloud: Cloud) -> None:
         table["instance"] = cloud.instances.numpy()
     if cloud.classes is not None:
         table["class"] = cloud.classes.numpy()
+    if cloud.seen is not None:
+        table["seen"] = cloud.seen.numpy()
     write_ply(path, {"vertex": table})
 
 

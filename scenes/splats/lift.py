@@ -19,6 +19,7 @@ from scenes.sample import Sample
 from scenes.splats.cloud import Cloud
 
 AT_ONCE = 23  # masks a pass; with depth a multiple of the rasteriser's four channels
+LEAST_PAINTED = 0.1  # pixels: a view that a Gaussian gives less to does not show it
 BOX_INSIDE = 0.97  # in box sizes: what lies further in is of the object, whatever was seen of it
 BOX_SLACK = 1.25  # how far beyond its 3D box, in box sizes, the Gaussians of an object may lie
 
@@ -37,6 +38,15 @@ def contributions(cloud: Cloud, camera: Camera, masks: NDArray[np.bool_], *, bac
         )  # fmt: skip
         parts.append(torch.autograd.grad((picture[0] * some).sum(), features)[0])
     return torch.cat(parts, dim=1)
+
+
+def seen_by(cloud: Cloud, cameras: Sequence[Camera], *, backend: Backend = "auto") -> torch.Tensor:
+    """Return (N,) int16: in how many views each Gaussian paints at least `LEAST_PAINTED` of a pixel."""
+    count = torch.zeros(len(cloud), dtype=torch.int16)
+    for camera in cameras:
+        everywhere = np.ones((1, camera.height, camera.width), np.bool_)
+        count += (contributions(cloud, camera, everywhere, backend=backend)[:, 0] >= LEAST_PAINTED).to(torch.int16)
+    return count
 
 
 def lifted(

@@ -1,7 +1,7 @@
 """What the camera shifts of this folder share: move the camera, then look at the scene again.
 
-Where the sample has a scene the new frame is rendered exactly; otherwise it is reprojected through depth
-(synth/reproject.py), with what was hidden filled and marked.
+Where the sample has a scene the new frame is rendered from it (exactly by the town); otherwise it is reprojected
+through depth (synth/reproject.py), with what was hidden filled and marked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scenes.errors import InputError
 from scenes.sample import Sample
 from synth.random import Rng
 from synth.reproject import reproject
-from synth.rerender import render_again
+from synth.rerender import render_again, renderer_of
 from synth.shift import Change, Family, Need, SeverityTable
 
 Renderer = Literal["auto", "exact", "reprojection"]
@@ -26,7 +26,7 @@ Renderer = Literal["auto", "exact", "reprojection"]
 
 @dataclass(frozen=True)
 class MoveParams:
-    """amount: signed, in the unit of the shift's table; renderer: exact or reprojection."""
+    """amount: signed, in the unit of the shift's table; renderer: that of the scene (exact, splats) or reprojection."""
 
     amount: float
     renderer: str
@@ -36,7 +36,7 @@ class MoveParams:
 class CameraMove:
     """Base of the shifts that move the camera; a shift adds its table and `moved`.
 
-    renderer: auto = exact where the sample has a scene, else reprojection
+    renderer: auto = that of the scene where the sample has one, else reprojection; exact = that of the scene
     """
 
     family: ClassVar[Family] = "pose"
@@ -59,17 +59,19 @@ class CameraMove:
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> MoveParams:
         sign = -1.0 if rng.uniform() < self.chance_of_minus else 1.0
-        exact = self.renderer == "exact" or (self.renderer == "auto" and sample.scene is not None)
-        return MoveParams(amount=sign * self.table.at(severity), renderer="exact" if exact else "reprojection")
+        by_scene = self.renderer == "exact" or (self.renderer == "auto" and sample.scene is not None)
+        renderer = renderer_of(sample) if by_scene else "reprojection"
+        return MoveParams(amount=sign * self.table.at(severity), renderer=renderer)
 
     def apply(self, sample: Sample, params: MoveParams) -> Sample:
         if sample.camera is None or sample.depth is None:
             lacking = "camera" if sample.camera is None else "depth"
             raise InputError(f"{self.name} needs {lacking}; sample {sample.sample_id!r} has none: complete it first")
         camera = self.moved(sample.camera, params.amount)
-        if params.renderer == "exact":
-            return render_again(sample, camera=camera, who=self.name)
-        return reproject(sample, camera)
+        if params.renderer == "reprojection":
+            moved = reproject(sample, camera)
+            return replace(moved, meta={**moved.meta, "renderer": "reprojection"})
+        return render_again(sample, camera=camera, who=self.name)
 
 
 def turned(camera: Camera, *, yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0) -> Camera:

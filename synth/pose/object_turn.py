@@ -1,4 +1,4 @@
-"""Objects turned where they stand, by exact re-render of the scene: parked askew, across the lane, overturned.
+"""Objects turned where they stand, by a re-render of the scene: parked askew, across the lane, overturned.
 
 Needs a scene. What the frame shows elsewhere (shadows, mirrors, what was hidden behind) changes with it.
 """
@@ -17,7 +17,7 @@ from scenes.sample import Sample
 from synth.random import Rng
 from synth.registry import register
 from synth.relabel import note
-from synth.rerender import render_again
+from synth.rerender import render_again, renderer_of
 from synth.shift import Change, Family, Need, SeverityTable
 
 _MOST = 64
@@ -25,12 +25,13 @@ _MOST = 64
 
 @dataclass(frozen=True)
 class TurnParams:
-    """angle_deg: about `axis`; one sign for each target."""
+    """angle_deg: about `axis`; one sign for each target; renderer: that of the scene."""
 
     angle_deg: float
     axis: str
     targets: tuple[int, ...]
     signs: tuple[int, ...]
+    renderer: str = "exact"
 
 
 @register
@@ -71,6 +72,7 @@ class ObjectTurn:
             axis=self.axis,
             targets=tuple(int(notes.instance_ids[row]) for row in rows),
             signs=tuple(signs[: len(rows)]),
+            renderer=renderer_of(sample),
         )
 
     def apply(self, sample: Sample, params: TurnParams) -> Sample:
