@@ -16,7 +16,7 @@ from scenes.plugins import looks_like_attribute
 
 
 def named_files(spec: str) -> dict[str, str]:
-    """Return {file name: hash} of `file.py:attr`, `module:attr`, `hf:DIR`, `torchvision:NAME@weights` or `scene:DIR`."""
+    """Return {file name: hash} of `file.py:attr`, `module:attr`, `hf:DIR`, `torchvision:NAME@weights`, `scene:DIR`."""
     prefix, _, rest = spec.partition(":")
     if prefix == "hf":
         folder = Path(rest)
