@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scenes.sample import Depth, Image, Sample
 from synth.atmosphere import depth_and_camera
-from synth.radiometry import Linear, encode, to_linear
+from synth.radiometry import Linear, encode_near, rows_of, to_linear
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -83,7 +83,7 @@ def blur_discs(image: Image, diameter: NDArray[np.float32]) -> Image:
     for k, step in enumerate(steps):
         spread(linear, float(step), discs[k])
     out = np.empty(image.shape, np.uint8)
-    _mix(discs, sizes, np.float32(low), np.float32((high - low) / max(count - 1, 1)), out)
+    _mix(discs, sizes, np.float32(low), np.float32((high - low) / max(count - 1, 1)), rows_of(out))
     return out
 
 
@@ -165,19 +165,20 @@ def _spread(linear, whole, end, out):  # type: ignore[no-untyped-def]  # numba i
                 line[j, c] = max(acc[3 * j + c], np.float32(0.0)) * scale
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mix(discs, sizes, low, step, out):  # type: ignore[no-untyped-def]  # numba infers
-    """Interpolate between the discs (K, H, W, 3) next in size."""
+    """Interpolate between the discs (K, H, W, 3) next in size; out: flat rows (H, 3 W)."""
     last = discs.shape[0] - 1
+    light = np.empty(out.shape[1], np.float32)
+    inverse = np.float32(1.0) / step if step > 0 else np.float32(0.0)
     for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            place = np.float32(0.0)
-            if last > 0:
-                place = min(max((sizes[i, j] - low) / step, np.float32(0.0)), np.float32(last))
+        for j in range(sizes.shape[1]):
+            place = min(max((sizes[i, j] - low) * inverse, np.float32(0.0)), np.float32(last))
             k = min(int(place), max(last - 1, 0))
-            part = place - np.float32(k)
+            part, above = place - np.float32(k), min(k + 1, last)
             for c in range(3):
-                light = discs[k, i, j, c]
-                if part > 0:
-                    light += part * (discs[k + 1, i, j, c] - light)
-                out[i, j, c] = encode(light)
+                less = discs[k, i, j, c]
+                light[3 * j + c] = less + part * (discs[above, i, j, c] - less)
+        line = out[i]
+        for x in range(light.size):
+            line[x] = np.uint8(encode_near(light[x]))
