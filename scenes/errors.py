@@ -14,7 +14,7 @@ class InputError(ValueError):
     """
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return a hint that names the nearest known word, or an empty string.
 
     >>> did_you_mean("severites", ["severities", "seed"])
@@ -22,5 +22,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["seed"])
     ''
     """
+    if not isinstance(word, str):  # e.g. a position where samples are looked up by name
+        return "".join(f" (expected a name such as {name!r})" for name in list(known)[:1])
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

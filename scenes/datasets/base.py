@@ -76,6 +76,7 @@ class FolderDataset:
 
     def __getitem__(self, sample_id: str) -> Sample:
         if sample_id not in self._files:
+            check_named(sample_id, self.name)
             near = did_you_mean(sample_id, self._files)
             raise InputError(f"data set {self.name!r}: no sample {sample_id!r}{near}; it has {len(self)}")
         try:
@@ -157,8 +158,18 @@ class Subset:
 
     def __getitem__(self, sample_id: str) -> Sample:
         if sample_id not in self._known:
+            check_named(sample_id, self.name)
             raise InputError(f"data set {self.name!r}: no sample {sample_id!r} in this subset of {len(self)}")
         return self.dataset[sample_id]
+
+
+def check_named(sample_id: Any, name: str) -> None:
+    """Raise where a sample is asked for by anything but its name."""
+    if not isinstance(sample_id, str):
+        raise InputError(
+            f"data set {name!r}: samples are looked up by name, got {sample_id!r}: see .sample_ids, "
+            "e.g. data[data.sample_ids[0]]"
+        )
 
 
 def subset(dataset: Dataset, sample_ids: Iterable[str]) -> Subset:

@@ -9,8 +9,8 @@ longer ones polygons, which become masks through pycocotools. Coordinates up to 
 Ultralytics does. In a data set with polygons an object given as a box only has an empty mask.
 Written: boxes and classes, or masks (where a sample has them) as one polygon along pixel edges that covers exactly the
 mask, separate parts and holes joined by bridges of zero width; its box is then the box around the mask.
-Not held: ignore regions (left out), attributes, ids, visibility, depth, camera, anything in 3D, segmentation, boxes
-outside the picture (clipped), objects of which no pixel is visible (left out).
+Not held: ignore regions and KITTI's class for them, DontCare (left out), attributes, ids, visibility, depth, camera,
+anything in 3D, segmentation, boxes outside the picture (clipped), objects of which no pixel is visible (left out).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from scenes.datasets.base import (
     new_folder,
     write_picture,
 )
+from scenes.datasets.kitti_write import DONT_CARE
 from scenes.datasets.objects import Objects, has_own_mask
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import mask_polygon, polygons_mask
@@ -279,21 +280,30 @@ class Yolo:
         samples: Iterable[Sample], out: Path, *, class_names: Sequence[str], image_format: ImageFormat = "png"
     ) -> Path:
         """Write `images/`, `labels/`, `data.yaml`; a sample_id that starts with train, val or test is in that split."""
-        if not class_names:
+        names = class_names[:-1] if class_names and class_names[-1] == DONT_CARE else class_names
+        if not names:
             raise InputError("class_names: YOLO needs at least one, got none")
         with new_folder(out) as folder:
             seen: set[str] = set()
             for sample in samples:
                 sample_id = checked_id(sample, seen)
                 check_labels(sample, class_names)
+                _check_ignored(sample, len(names))
                 write_picture(folder / "images", sample_id, sample.image, image_format)
                 text = "".join(_line(sample, row) for row in range(len(sample.annotations)))
                 write_bytes(folder / "labels" / f"{sample_id}.txt", text.encode())
             if not seen:
                 raise InputError(f"cannot write {out}: there are no samples")
-            text = yaml.safe_dump(_index(seen, class_names), sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(_index(seen, names), sort_keys=False, allow_unicode=True)
             (folder / YAML_NAMES[0]).write_text(text, encoding="utf-8")
         return out
+
+
+def _check_ignored(sample: Sample, n_names: int) -> None:
+    """Raise where an object of DontCare, which is no class here, counts."""
+    notes = sample.annotations
+    if bool(((notes.labels >= n_names) & ~notes.ignore).any()):
+        raise InputError(f"sample {sample.sample_id!r}: an object is {DONT_CARE}: expected ignore = True, got False")
 
 
 def _index(sample_ids: Iterable[str], class_names: Sequence[str]) -> Mapping[str, Any]:
@@ -302,7 +312,7 @@ def _index(sample_ids: Iterable[str], class_names: Sequence[str]) -> Mapping[str
     places: Mapping[str, str] = (
         {name: f"images/{name}" for name in ("train", "val", "test") if name in splits} if by_split else {}
     )
-    return {"path": ".", **(places or {"train": "images", "val": "images"}), "names": dict(enumerate(class_names))}
+    return {"path": ".", **(places or {"train": "images"}), "names": dict(enumerate(class_names))}
 
 
 def _line(sample: Sample, row: int) -> str:

@@ -323,3 +323,13 @@ def test_jpeg_where_asked_for(tmp_path: Path) -> None:
 def test_an_index_counts_things_once() -> None:
     with pytest.raises(InputError, match=r"a\.png and a.jpg would both be sample 'a'"):
         base.index_files([("a.png", "a.png"), ("a.jpg", "a.jpg")], owner="x")
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_position_is_no_name(tmp_path: Path, limit: int | None) -> None:
+    for name in ("a", "b"):
+        write_png(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match=r"looked up by name, got 0: see \.sample_ids"):
+        open_dataset(tmp_path, limit=limit)[0]  # type: ignore[index]  # what people try first
+    with pytest.raises(InputError, match="a name such as 'train/"):
+        open_dataset("town:1:2")[0]  # type: ignore[index]
