@@ -281,11 +281,9 @@ def _stress(dataset: str, model: str, plan: Any, out: Path, *, dry_run: bool = F
     import sys
 
     import stress as harness
-    from scenes.datasets import open_dataset
 
     named = {"format": options["format_"], "split": options["split"]}
-    opened = open_dataset(dataset, **named)
-    click.echo(f"data   {getattr(opened, 'description', opened.name)}", err=True)
+    _say_data(dataset, named)
     model_options = {"trust": options["trust"], "allow_download": options["allow_download"]}
     if options["model_yaml"] is not None:
         model_options["model_yaml"] = str(options["model_yaml"])
@@ -310,6 +308,16 @@ def _stress(dataset: str, model: str, plan: Any, out: Path, *, dry_run: bool = F
         _report(out)
 
 
+def _say_data(dataset: str, named: dict[str, Any]) -> None:
+    """Say how a data set was understood, before anything is made of it."""
+    from scenes.datasets import open_dataset
+    from scenes.datasets.base import count
+
+    opened = open_dataset(dataset, **named)
+    said = getattr(opened, "description", None) or f"{opened.name}, {count(len(opened), 'frame')}"
+    click.echo(f"data   {said}", err=True)
+
+
 def _print_estimate(estimate: Any) -> None:
     for item in estimate.cells:
         text = f"left out: it {item.left_out}" if item.left_out else f"{1000 * item.seconds:.0f} ms a picture"
@@ -332,9 +340,11 @@ def _print_result(result: Any) -> None:
     from reports.read import read
 
     run = read(result.path)
-    for line in (words.verdict(run), words.weakest(run), words.breaks(run)):
+    for line in (words.verdict(run), words.scores(run), words.weakest(run), words.breaks(run)):
         if line:
             click.echo(line, err=True)
+    for line in words.unscored(run):
+        click.echo(f"classes {line}", err=True)
     for note in result.results.summary["notes"]:
         click.echo(f"note   {note}", err=True)
     for skipped in result.results.summary["skipped"][:10]:
@@ -376,9 +386,12 @@ def synth(dataset: str | None, out: Path, preview: bool, quality: bool, replay: 
     from scenes.errors import InputError
 
     if replay is not None:
-        given = [name for name, value in (("DATASET", dataset), ("--recipe", options["recipe_file"])) if value]
+        named = {"DATASET": dataset, **{text: options[key] for key, text in NOT_REPLAYED.items()}}
+        given = [text for text, value in named.items() if value is not None and value is not False]
         if given:
-            raise InputError(f"--replay takes everything from the manifest, got {' and '.join(given)}; see --dataset")
+            raise InputError(
+                f"--replay takes everything from the manifest, and so no {' or '.join(given)}; see --dataset"
+            )
         faithful = _synth_again(replay, out, options)
     else:
         if dataset is None or options["recipe_file"] is None:
@@ -397,22 +410,32 @@ def synth(dataset: str | None, out: Path, preview: bool, quality: bool, replay: 
         raise SystemExit(1)
 
 
+NOT_REPLAYED = {
+    "recipe_file": "--recipe", "format_": "--format", "source_format": "--source-format", "split": "--split",
+    "limit": "--limit", "variants": "--variants", "seed": "--seed", "strict": "--strict",
+}  # fmt: skip
+
+
 def _synth_new(dataset: str, out: Path, options: dict[str, Any]) -> None:
     """Make the set and say what was made, on standard error; its path is standard output."""
     import synth as synthesis
+    from scenes.datasets.base import count
     from synth.filters import REASONS
 
     recipe = synthesis.Recipe.from_yaml(options["recipe_file"], variants=options["variants"], seed=options["seed"])
+    _say_data(dataset, {"format": options["source_format"], "split": options["split"]})
     taken = ("split", "source_format", "limit", "workers", "strict", "depth", "allow_download")
     made = synthesis.generate(dataset, recipe, out, format=options["format_"], **{key: options[key] for key in taken})
     if made.already_done:
         click.echo(f"done   {out} was finished already; nothing was made", err=True)
-    sources = f"{made.n_sources} frame{'s' * (made.n_sources != 1)}"
-    click.echo(f"made   {made.n_made} pictures of {sources}, as {made.format}", err=True)
-    for name, count in sorted(made.made.items(), key=lambda item: (-item[1], item[0])):
-        click.echo(f"       {count:6}  {name}", err=True)
-    for reason, count in made.left_out.items():
-        click.echo(f"left out {count}: {REASONS[reason]}, e.g. {made.examples[reason][0]}", err=True)
+    total = made.n_made + sum(made.left_out.values())
+    pictures = f"{made.n_made} of {count(total, 'picture')} wanted," if total > made.n_made else ""
+    pictures = pictures or count(made.n_made, "picture")
+    click.echo(f"made   {pictures} of {count(made.n_sources, 'frame')}, as {made.format}", err=True)
+    for name, number in sorted(made.made.items(), key=lambda item: (-item[1], item[0])):
+        click.echo(f"       {number:6}  {name}", err=True)
+    for reason, number in made.left_out.items():
+        click.echo(f"left out {number}: {REASONS[reason]}, e.g. {made.examples[reason][0]}", err=True)
     for note in made.notes[:5]:
         click.echo(f"note   {note}", err=True)
     click.echo(str(out))
@@ -485,6 +508,22 @@ def mine(run: Path, least: int, seed: int) -> None:
     from stress.mining import mine as dig
 
     click.echo(markdown(dig(run, least=least, seed=seed)), nl=False)
+
+
+@main.command()
+@click.argument("run", type=path(exists=True, file=False))
+@click.argument("failure")
+@click.option("--out", type=path(folder=False), metavar="FILE", help="PNG to write; RUN-FAILURE.png here unless given.")
+def reproduce(run: Path, failure: str, out: Path | None) -> None:
+    """Make the shifted picture of a FAILURE of RUN again (its id in the report, e.g. f001); print its path.
+
+    The data set has to be where it was when the run was made.
+    """
+    from pathlib import Path
+
+    from stress import reproduce as again
+
+    click.echo(again(run, failure, out or Path(f"{run.resolve().name}-{failure}.png")))
 
 
 @main.command()

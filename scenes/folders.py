@@ -19,6 +19,20 @@ LOCK = ".lock"
 
 
 @contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """Where what is done inside fails, remove this folder and those above it that were not there before, if empty."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that holds something stays, and with it those above
+            for place in new:
+                if place.exists():
+                    place.rmdir()
+        raise
+
+
+@contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
     """Make a folder and keep other processes from working in it; the lock ends with the process at the latest.
 

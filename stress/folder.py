@@ -16,6 +16,7 @@ from scenes.folders import (
     disk_errors,
     identity_key,
     locked,
+    no_empty_folders,
     read_json,
     replacing,
     write_json,
@@ -90,8 +91,11 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep other processes from working in it; the lock ends with the process at the latest."""
-        with locked(self.path, "run folder"):
+        """Make the folder and keep other processes from working in it; the lock ends with the process at the latest.
+
+        Where that fails early, no empty folder is left.
+        """
+        with no_empty_folders(self.path), locked(self.path, "run folder"):
             yield
 
     def clear_temporary(self) -> None:

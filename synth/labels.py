@@ -7,11 +7,13 @@ those leave it out (YOLO), the others write `iscrowd` (COCO), DontCare (KITTI), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
 from synth.audit import Verdict, apply_verdicts
 from synth.pipeline import Shifted
@@ -19,6 +21,8 @@ from synth.pipeline import Shifted
 _ROWS = ("boxes", "labels", "instance_ids", "ignore", "boxes_amodal", "masks", "visibility", "boxes_3d", "track_ids")
 _HOLDS_DEPTH = ("kitti",)  # of our own formats
 _HOLDS_INSTANCES = ("cityscapes",)
+_NO_IGNORE = ("yolo",)
+_HOLDS_OBJECTS = ("coco", "yolo", "kitti", "bdd100k")  # and nothing else that says what is in the picture
 _OWN = ("coco", "yolo", "kitti", "bdd100k", "cityscapes", "masks", "camvid", "image_folder")
 
 
@@ -65,6 +69,16 @@ def _without(sample: Sample, rows: NDArray[np.bool_]) -> Sample:
     return replace(sample, annotations=annotations)
 
 
+def check_holds(tasks: Sequence[str], name: str, format: str) -> None:
+    """Raise where a data set has no objects at all and the format holds nothing else: every label would be empty."""
+    if format in _HOLDS_OBJECTS and tasks and "detection" not in tasks:
+        known = " and ".join(tasks)
+        raise InputError(
+            f"data set {name!r} has {known} only, and {format} holds nothing but objects: its labels would be empty; "
+            f"name a --format that holds {known}, or leave it out to keep the source's own"
+        )
+
+
 def fitting(sample: Sample, format: str) -> tuple[Sample, list[str]]:
     """Return the sample without what a format of ours cannot hold, and what of it is said in the manifest."""
     dropped: list[str] = []
@@ -77,6 +91,9 @@ def fitting(sample: Sample, format: str) -> tuple[Sample, list[str]]:
         if sample.annotations.boxes_3d is not None:
             dropped.append("boxes_3d: KITTI needs the camera for them")
         sample = replace(sample, depth=None, annotations=replace(sample.annotations, boxes_3d=None))
+    ignored = int(sample.annotations.ignore.sum())
+    if format in _NO_IGNORE and ignored:
+        dropped.append(f"ignore: {ignored} ignore region{'s' * (ignored != 1)}; {format} holds none")
     if format not in _HOLDS_DEPTH:
         sample = replace(sample, depth=None)
     if format not in _HOLDS_INSTANCES:

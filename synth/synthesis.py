@@ -21,13 +21,13 @@ from scenes.environment import environment, own_version, usable_cores
 from scenes.errors import InputError
 from scenes.execute import Executor, InOrder, InProcess, Processes
 from scenes.fingerprint import named_files, shift_files
-from scenes.folders import LOCK, TEMPORARY, differences, disk_errors, locked, read_json, write_json
+from scenes.folders import LOCK, TEMPORARY, differences, disk_errors, locked, no_empty_folders, read_json, write_json
 from scenes.images import StoredPicture
 from scenes.progress import Report, reporting
 from scenes.sample import Dataset, Sample
 from synth import manifest
 from synth.filters import REASONS, Duplicates
-from synth.labels import fitting
+from synth.labels import check_holds, fitting
 from synth.produce import Job, Worker
 from synth.recipe import Recipe
 from synth.splits import dealt, split_of
@@ -100,6 +100,7 @@ def generate(
 
         depth_source(depth, allow_download=allow_download)  # one that cannot be had is told before anything is made
     written = _format(opened, format)
+    check_holds(opened.tasks, opened.name, written)
     ids, names = _names(opened, made_of, written)
     job = Job(
         data=source, recipe=made_of, format=written, work=work_folder(Path(out)), sample_ids=ids, names=names,
@@ -119,7 +120,7 @@ def run(
         return finished
     _check_work(job.work, identity)
     executor = _executor(job, workers)
-    with locked(job.work, "work folder"):
+    with no_empty_folders(job.work), locked(job.work, "work folder"):
         resumed = _check_work(job.work, identity)
         try:
             _probe(job, opened)
@@ -132,10 +133,10 @@ def run(
             executor.close(now=True)
             _clear(job.work)
             raise Interrupted(f"What is done is kept in {job.work}; the same command goes on from there.") from error
-        except BaseException:
+        except BaseException as error:
             executor.close(now=True)
             _clear(job.work)
-            if not any(job.work.glob("parts/*")):
+            if _final(error) or not any(job.work.glob("parts/*")):
                 shutil.rmtree(job.work, ignore_errors=True)
             raise
         with disk_errors(out):
@@ -408,6 +409,11 @@ def _clear(work: Path) -> None:
     for left in [*work.glob(f"parts/{TEMPORARY}*"), *work.glob("dataset*"), *work.glob(".*.tmp")]:
         shutil.rmtree(left, ignore_errors=True)
     (work / manifest.NAME).unlink(missing_ok=True)
+
+
+def _final(error: BaseException) -> bool:
+    """Tell whether the same command would fail again; a full disk or a lost process may be better next time."""
+    return isinstance(error, InputError) and not isinstance(error.__cause__, OSError)
 
 
 def _probe(job: Job, opened: Dataset) -> None:

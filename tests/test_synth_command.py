@@ -116,3 +116,24 @@ def test_ctrl_c_exits_with_130_says_how_to_go_on_and_the_same_command_does(sourc
     finished = subprocess.run([*command, "--limit", "3"], capture_output=True, text=True, cwd=ROOT, timeout=200)
     assert finished.returncode == 0, finished.stderr
     assert len(open_dataset(out)) == 450
+
+
+def test_a_replay_refuses_what_it_does_not_use(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(source, "--recipe", tmp_path / "recipe.yaml", "--out", out, "--workers", "1", "--limit", "1")
+    for words in (["--format", "kitti"], ["--variants", "3"], ["--seed", "0"], ["--strict"], ["--limit", "1"]):
+        result = run("--replay", out, "--out", tmp_path / "again", *words)
+        assert result.exit_code == 2
+        assert f"no {words[0]}" in result.output
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_failed_command_leaves_nothing_and_says_how_the_data_was_read(source: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("shifts: [object_turn]\n")  # needs a scene: no picture is left
+    before = sorted(tmp_path.iterdir())
+    result = run(source, "--recipe", recipe, "--out", tmp_path / "deep" / "er" / "out", "--workers", "1")
+    assert result.exit_code == 2
+    assert "data   coco" in result.output
+    assert "needs a scene" in result.output
+    assert sorted(tmp_path.iterdir()) == before

@@ -342,3 +342,25 @@ def test_the_record_says_what_was_made_and_left_out(source: Path, tmp_path: Path
     assert record["made"] == dict(made.made)
     assert record["recipe"]["variants"] == 2
     assert record["environment"]["packages"]["numpy"] == np.__version__
+
+
+@pytest.mark.parametrize("format", ["yolo", "coco", "kitti", "bdd100k"])
+def test_a_format_of_objects_refuses_what_has_none(tmp_path: Path, format: str) -> None:
+    with pytest.raises(InputError, match=f"segmentation only, and {format} holds nothing but objects"):
+        synth.generate(_plain_source(tmp_path, "masks"), RECIPE, tmp_path / "out", workers=1, format=format)
+    assert [p.name for p in tmp_path.iterdir()] == ["source"]
+
+
+def test_ignore_regions_that_yolo_cannot_hold_are_told_and_are_no_class(tmp_path: Path) -> None:
+    (frame,) = _frames(1)
+    notes = frame.annotations
+    ignore = np.arange(len(notes)) == 0
+    labels = np.where(ignore, 1, 0)
+    annotations = replace(notes, ignore=ignore, labels=labels, masks=None, boxes_3d=None)
+    frame = replace(frame, annotations=annotations, sample_id="000000", instances=None)
+    source = write_dataset([frame], tmp_path / "source", format="kitti", class_names=("Car", "DontCare"))
+    made = synth.generate(source, {"shifts": "fog", "filters": "none"}, tmp_path / "out", workers=1, format="yolo")
+    (row,) = read_manifest(made.path)
+    assert row["left_out"] == ["ignore: 1 ignore region; yolo holds none"]
+    assert "DontCare" not in (made.path / "data.yaml").read_text()
+    assert len(open_dataset(made.path)[row["sample_id"]].annotations) == len(notes) - 1
