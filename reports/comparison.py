@@ -42,7 +42,9 @@ def verdicts(summary: Mapping[str, Any]) -> list[str]:
     found = []
     for run, gap in zip(summary["runs"][1:], overall["differences"], strict=True):
         by = f"{_signed(gap['value'])}{_interval(gap)}"
-        if gap["significant"]:
+        if gap["p"] is None:
+            text = f"Whether {run['label']} and {first} differ cannot be told from so few groups; measured: {by}."
+        elif gap["significant"]:
             way = "more" if gap["value"] > 0 else "less"
             text = f"{run['label']} keeps {way} than {first}: mean {summary['metric']} over the shifts {by}."
         else:

@@ -159,7 +159,9 @@ def common_of(runs: Sequence[ComparedRun], metric: str | None = None) -> Common:
             f"{_some(list(classes))}."
         )
     if len(order) < FEW:
-        notes.append(f"Only {len(order)} groups: too few for intervals, so nothing is called a difference.")
+        notes.append(
+            f"Only {len(order)} group{'' if len(order) == 1 else 's'}: too few to tell a difference from chance."
+        )
     return Common(tuple(cells), groups, classes, _metric(runs, metric), tuple(dict.fromkeys(notes)))
 
 
@@ -308,7 +310,7 @@ def _p_value(gap: Draws, n_groups: int) -> float | None:
     tails of an error that is estimated: without both, 5 groups call chance a difference in 16 % of cases.
     """
     resampled = gap[1:][~np.isnan(gap[1:])]
-    if np.isnan(gap[0]) or len(resampled) < len(gap[1:]) // 2 or len(resampled) < 2 or n_groups < 2:
+    if np.isnan(gap[0]) or len(resampled) < len(gap[1:]) // 2 or len(resampled) < 2 or n_groups < FEW:
         return None
     error = float(resampled.std(ddof=1)) * math.sqrt(n_groups / (n_groups - 1))
     if error == 0:
@@ -343,9 +345,9 @@ def _ranking(overall: Sequence[Draws], common: Common) -> list[dict[str, Any]]:
             {
                 "run": i,
                 "rank": int(ranks[i, 0]),
-                "rank_low": math.floor(low),
-                "rank_high": math.ceil(high),
-                "best_share": float((ranks[i, 1:] == 1).mean()),
+                "rank_low": math.floor(low) if common.n_groups >= FEW else 1,
+                "rank_high": math.ceil(high) if common.n_groups >= FEW else len(overall),
+                "best_share": float((ranks[i, 1:] == 1).mean()) if common.n_groups >= FEW else None,
                 "mpc": plain(figure(draws, common.n_groups)),
             }
         )

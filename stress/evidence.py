@@ -314,6 +314,8 @@ class _Evidence:
 
     def _command(self) -> str:
         """Return a command that makes the shifted picture again, from the run folder alone."""
+        if self.worker.job.data.spec is not None:
+            return shlex.join(["roadproof", "reproduce", str(self.worker.folder.path), self.task.identity])
         call = f"import stress; stress.reproduce({str(self.worker.folder.path)!r}, {self.task.identity!r})"
         return f"python -c {shlex.quote(call)}" if set(call) & set('"$`\\!') else f'python -c "{call}"'
 

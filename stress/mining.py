@@ -214,7 +214,9 @@ def _notes(groups: NDArray[np.int64], table: Mapping[str, NDArray[Any]]) -> list
     notes = []
     count = len(np.unique(groups))
     if count < 10:
-        notes.append(f"Only {count} source groups: five or more in each half are needed to test a slice.")
+        notes.append(
+            f"Only {count} source group{'' if count == 1 else 's'}: to test a slice, each half needs five or more."
+        )
     if not np.isfinite(table["distance_m"]).any():
         notes.append("No distances: the data set has neither 3D boxes nor depth.")
     return notes
@@ -226,7 +228,9 @@ def markdown(summary: Mapping[str, Any]) -> str:
     for key, title in (("lost_under_shift", "Lost under shift"), ("missed_anyway", "Missed on clean frames too")):
         lines += [f"## {title}", ""]
         shown = [s for s in summary[key] if s["tested"]["significant"]]
-        lines += [_sentence(s) for s in shown] or ["No slice stands out by more than chance."]
+        untested = not any(s["tested"]["p"] is not None for s in summary[key])
+        nothing = "Nothing could be tested: too few groups." if untested else "No slice stands out by more than chance."
+        lines += [_sentence(s) for s in shown] or [nothing]
         lines.append("")
     kinds: Counter[str] = Counter()
     for row in summary["failures"]:

@@ -86,6 +86,8 @@ def run(
     The same call resumes a run that was stopped, to the same results; another plan in the same folder is an error.
     """
     started = time.monotonic()
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: expected at least 1, got {workers}")
     job, opened = job_of(
         dataset,
         model,
@@ -121,7 +123,7 @@ def run(
         except KeyboardInterrupt as error:
             executor.close(now=True)
             folder.clear_temporary()
-            raise Interrupted(f"stopped; the same command resumes the run in {folder.path}") from error
+            raise Interrupted(f"The same command resumes the run in {folder.path}.") from error
         except BaseException:
             executor.close(now=True)
             folder.clear_temporary()
@@ -287,8 +289,6 @@ class _Run:
 
 def _executor(job: Job, workers: int | None) -> Executor:
     """Return worker processes where data and model can travel to them and there is work for more than one."""
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: expected at least 1, got {workers}")
     make = functools.partial(Worker, job)
     wanted = workers or (min(usable_cores(), REPLICAS_ON_A_GPU) if _on_gpu(job.model.device) else usable_cores())
     units = job.n_shards * -(-len(job.plan.cells()) // CELLS_PER_UNIT)

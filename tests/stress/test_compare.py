@@ -108,6 +108,16 @@ def test_false_alarms_come_as_often_as_promised(groups):
     assert 0.02 <= low / 400 <= 0.08
 
 
+def test_few_groups_tell_nothing(tmp_path):
+    data = fake("Boxes")(12, frames_a_group=12)
+    stress.run(data, fake("Detector")(), PLAN, tmp_path / "good", progress=False)
+    stress.run(data, Blunted(), PLAN, tmp_path / "blunt", progress=False)
+    found = compare([tmp_path / "good", tmp_path / "blunt"], resamples=200)
+    assert all(d["p"] is None and not d["significant"] for row in found["cells"] for d in row["differences"])
+    assert all(entry["best_share"] is None for entry in found["ranking"])
+    assert "cannot be told" in reports.comparison.markdown(found)
+
+
 def test_the_page_is_escaped_and_whole(runs, tmp_path):
     found = compare([runs / "good", runs / "blunt"], resamples=200, labels=["<b>one</b>"])
     text = reports.comparison.write(tmp_path, found).read_text(encoding="utf-8")
@@ -170,7 +180,7 @@ def test_the_gate_says_what_was_not_compared(runs):
 
 
 def test_a_run_without_a_figure_is_never_the_best():
-    common = Common((), {"a": 0}, (), "map", ())
+    common = Common((), {f"sample {i}": i for i in range(9)}, (), "map", ())
     ranked = _ranking([np.full(11, np.nan), np.full(11, 0.3)], common)
     assert [entry["run"] for entry in ranked] == [1, 0]
     assert ranked[0]["best_share"] == 1.0
