@@ -103,7 +103,8 @@ def _packed(sample: Sample, prefix: str, arrays: dict[str, NDArray[Any]]) -> dic
             arrays[f"{prefix}/{name}"] = np.asarray(getattr(sample.camera, name), np.float64)
     if notes.masks is not None:
         arrays[f"{prefix}/windows"], arrays[f"{prefix}/bits"] = pack_masks(notes.masks)
-    meta = {key: value for key, value in plain(sample.meta).items() if key not in _UNWRITTEN and _jsonable(value)}
+    known = plain({key: value for key, value in sample.meta.items() if key not in _UNWRITTEN})
+    meta = {key: value for key, value in known.items() if _jsonable(value)}
     return {
         "size": [sample.height, sample.width],
         "label": notes.label,

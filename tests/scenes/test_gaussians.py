@@ -486,7 +486,11 @@ def test_command_fits_and_says_how_well(tmp_path: Path) -> None:
     last = result.stdout.splitlines()[-1]
     assert last.startswith("held-out PSNR: ")
     assert last.endswith(" dB")
-    assert open_scene(tmp_path / "scene").about["held_out_psnr_db"] == pytest.approx(float(last.split()[2]), abs=0.05)
+    fitted = open_scene(tmp_path / "scene")
+    assert fitted.about["held_out_psnr_db"] == pytest.approx(float(last.split()[2]), abs=0.05)
+    assert fitted.about["capture"].startswith("town:")  # where `scene:DIR` finds the photos
+    assert fitted.cloud.seen is not None
+    assert int(fitted.cloud.seen.max()) == len(fitted.cameras) - len(fitted.held_out)
     bad = CliRunner().invoke(main, ["scene", "fit", str(tmp_path / "nothing"), "--out", str(tmp_path / "x")])
     assert bad.exit_code == 2
     assert "no such file or folder" in bad.stderr
