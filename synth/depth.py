@@ -20,7 +20,8 @@ from scenes.camera import ASSUMED_HORIZONTAL_FOV_RAD, Camera
 from scenes.errors import InputError, did_you_mean
 from scenes.plugins import load_attribute, looks_like_attribute
 from scenes.sample import Depth, Image, Sample
-from synth.ground import FAR_M, ground_plane_depth, ground_points, push_pull, sky_mask
+from synth.filling import LIDAR_SHARE, NEAREST_M, fill_depth
+from synth.ground import FAR_M, ground_plane_depth, ground_points, sky_mask
 
 DepthSource = Callable[[Sample], Depth]  # its `source_name` attribute is what the report prints
 
@@ -28,8 +29,6 @@ PRIOR_NAME = "ground-plane prior"
 CUTOUT_M = 25.0  # where objects stand that are cut out for a classifier
 CUTOUT_NAME = f"{CUTOUT_M:g} m everywhere, for a cut-out of one object"
 LARGEST_CUTOUT_PX = 256
-NEAREST_M = 0.5
-_LIDAR_SHARE = 0.5  # below this share of known pixels the depth is called lidar
 
 
 def complete_depth(sample: Sample, source: DepthSource | None = None) -> tuple[Sample, str]:
@@ -43,7 +42,7 @@ def complete_depth(sample: Sample, source: DepthSource | None = None) -> tuple[S
             return sample, ""
         known = 1.0 - float(unknown.mean())
         if known > 0.0:
-            name = "lidar, filled" if known < _LIDAR_SHARE else "depth with holes, filled"
+            name = "lidar, filled" if known < LIDAR_SHARE else "depth with holes, filled"
             return replace(sample, depth=fill_depth(sample)), name
     if source is None and is_cutout(sample):
         return replace(sample, depth=np.full((sample.height, sample.width), CUTOUT_M, np.float32)), CUTOUT_NAME
@@ -86,40 +85,6 @@ def _checked(depth: Any, sample: Sample, source: DepthSource) -> Depth:
     if np.isnan(array).any() or (array < 0).any():
         raise InputError(f"{owner}: expected metres, 0 or more, got {'NaN' if np.isnan(array).any() else array.min()}")
     return array
-
-
-def fill_depth(sample: Sample) -> Depth:
-    """Return depth with its unknown pixels (NaN) filled; measured pixels keep their value.
-
-    What is interpolated is the logarithm of measured over prior depth, so that ground stays ground and a wall goes on
-    upwards; edges are then moved to those of the picture by a guided filter (He 2013).
-    """
-    assert sample.depth is not None  # the one caller has looked
-    measured = sample.depth
-    prior = ground_plane_depth(sample)
-    known = np.isfinite(measured) & (measured > 0)
-    sky = (np.isinf(prior) | np.isposinf(measured)) & ~known
-    base = np.minimum(prior, FAR_M)
-    ratio = np.where(known, np.log(np.where(known, measured, 1.0) / base), 0.0).astype(np.float32)
-    smooth = push_pull(ratio, known.astype(np.float32))
-    grey = cv2.cvtColor(np.ascontiguousarray(sample.image), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
-    smooth = _guided(grey, smooth, radius=max(2, sample.width // 200))
-    filled = np.clip(base * np.exp(np.clip(smooth, -4.0, 2.0)), NEAREST_M, 2.0 * FAR_M)
-    filled = np.where(sky, np.inf, filled)
-    return np.where(np.isnan(measured), filled, measured).astype(np.float32)
-
-
-def _guided(guide: NDArray[np.float32], values: NDArray[np.float32], *, radius: int) -> NDArray[np.float32]:
-    """Guided filter (He, Sun, Tang 2013) of values (H, W) by a grey picture (H, W) in [0, 1]."""
-
-    def mean(array: NDArray[np.float32]) -> NDArray[np.float32]:
-        blurred: NDArray[np.float32] = cv2.blur(array, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
-        return blurred
-
-    m_guide, m_values = mean(guide), mean(values)
-    slope = (mean(guide * values) - m_guide * m_values) / (mean(guide * guide) - m_guide * m_guide + 1e-3)
-    filtered: NDArray[np.float32] = mean(slope) * guide + mean(m_values - slope * m_guide)
-    return filtered
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.sample import Annotations, Depth, Image, Sample
+from synth.standing import stand_objects
 
 FAR_M = 250.0  # where the ground is taken to end; finite backdrops do not lie beyond
 WALL_M = 14.0  # lateral distance of the corridor's walls: two lanes, pavement, front gardens
@@ -29,8 +30,11 @@ _STANDS_IF_WIDER = 2.0  # so many times wider, in metres, at its far end than at
 Mask = NDArray[np.bool_]
 
 
-def ground_plane_depth(sample: Sample) -> Depth:
-    """Return (H, W) metres along the optical axis, inf = sky, for a sample with or without camera and labels."""
+def ground_plane_depth(sample: Sample, *, objects: Sequence[int] | None = None) -> Depth:
+    """Return (H, W) metres along the optical axis, inf = sky, for a sample with or without camera and labels.
+
+    objects: rows of the labelled objects that stand in it; None is all of them
+    """
     camera = sample.camera or Camera.assumed(sample.width, sample.height)
     ground = _ground(camera)
     sky = sky_mask(sample.image, camera)
@@ -40,7 +44,7 @@ def ground_plane_depth(sample: Sample) -> Depth:
     else:
         depth = np.minimum(ground, _corridor(camera))
     depth[sky] = np.inf
-    _stand_objects(depth, ground, sample)
+    stand_objects(depth, ground, sample, FAR_M, rows=objects)
     return depth
 
 
@@ -271,27 +275,3 @@ def push_pull(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDAr
     fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     mixed: NDArray[np.float32] = weights * values + (1.0 - weights) * fine
     return mixed
-
-
-def _stand_objects(depth: Depth, ground: Depth, sample: Sample) -> None:
-    """Put every object at the ground's depth below its box, farthest first; those that float keep the backdrop's."""
-    notes = sample.annotations
-    height, width = depth.shape
-    placed: list[tuple[float, int]] = []
-    for i, box in enumerate(notes.boxes):
-        if box[3] <= box[1] or box[2] <= box[0]:
-            continue
-        row = int(np.clip(np.ceil(box[3]) - 1, 0, height - 1))
-        column = int(np.clip(0.5 * (box[0] + box[2]), 0, width - 1))
-        if ground[row, column] < FAR_M:
-            placed.append((float(ground[row, column]), i))
-    for metres, i in sorted(placed, reverse=True):
-        x1, y1, x2, y2 = notes.boxes[i]
-        window = slice(max(int(y1), 0), int(np.ceil(y2))), slice(max(int(x1), 0), int(np.ceil(x2)))
-        inside = depth[window]
-        if notes.masks is not None:
-            inside[notes.masks[i][window]] = metres
-        elif sample.instances is not None:
-            inside[sample.instances[window] == notes.instance_ids[i]] = metres
-        else:
-            np.minimum(inside, metres, out=inside)

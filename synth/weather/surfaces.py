@@ -12,9 +12,11 @@ from scenes.sample import Depth, Image, Sample
 from synth.ground import ground_frame
 from synth.radiometry import FAST
 from synth.regions import class_names
+from synth.standing import soft_outlines
 
 FLATNESS_M = 0.2  # what lies within so many metres of the plane is ground: road, kerb, pavement
 _REDUCED = 4
+_BARE_SHARE = 0.15  # nothing lies on pixels of which an object known by its box has more
 _MARKING_M = 0.7  # wider things on the road are no lane marking
 _NO_MAP = np.zeros((1, 1), np.int32)
 
@@ -48,8 +50,8 @@ def kinds_of(sample: Sample) -> Codes:
     leaves = (green > cv2.max(red, blue)).astype(np.uint8).reshape(sample.image.shape[:2])
     kinds: Codes = leaves * np.uint8(LEAVES)
     if sample.instances is None and notes.masks is None:  # boxes have no outline for snow to lie on
-        for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
-            kinds[max(y1 - 1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2, 0)] = BARE
+        for inside, outline in soft_outlines(sample):
+            kinds[inside][outline > _BARE_SHARE] = BARE
     return kinds
 
 
@@ -94,8 +96,8 @@ def ground_map(sample: Sample, depth: Depth, camera: Camera) -> Codes:
     if sample.instances is None and notes.masks is not None and len(notes.masks):
         share[notes.masks.any(axis=0)] = 0
     elif sample.instances is None and notes.segmentation is None:
-        for x1, y1, x2, y2 in notes.boxes.astype(int).tolist():
-            share[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = 0
+        for inside, outline in soft_outlines(sample):
+            share[inside] = share[inside] * (1.0 - outline) + 0.5
         like = _road_like(sample.image, share, camera)
         share = share if like is None else cv2.multiply(share, like, scale=1.0 / 255.0).reshape(share.shape)
     return share
