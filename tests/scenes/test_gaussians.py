@@ -488,7 +488,7 @@ def test_command_fits_and_says_how_well(tmp_path: Path) -> None:
     assert last.endswith(" dB")
     fitted = open_scene(tmp_path / "scene")
     assert fitted.about["held_out_psnr_db"] == pytest.approx(float(last.split()[2]), abs=0.05)
-    assert fitted.about["capture"].startswith("town:")  # where `scene:DIR` finds the photos
+    assert fitted.about["capture"] == str((tmp_path / "capture").resolve())  # where `scene:DIR` finds the photos
     assert fitted.cloud.seen is not None
     assert int(fitted.cloud.seen.max()) == len(fitted.cameras) - len(fitted.held_out)
     bad = CliRunner().invoke(main, ["scene", "fit", str(tmp_path / "nothing"), "--out", str(tmp_path / "x")])
