@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "images"
 SEED = 11
 # One shift a family, strong enough to be seen at a third of the size.
 SHOWN = (
-    ("weather/fog", 4), ("weather/rain", 4), ("weather/snow", 4), ("lighting/night", 4), ("lighting/low_sun", 4),
+    ("weather/fog", 4), ("weather/rain", 4), ("weather/snow_cover", 4), ("lighting/night", 4), ("lighting/low_sun", 4),
     ("sensor/motion_blur", 4), ("texture/object", 4), ("shape/warp", 5), ("pose/object_turn", 5),
     ("context/background", 5), ("occlusion/target", 4),
 )  # fmt: skip
