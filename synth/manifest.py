@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from scenes.datasets.base import plain
+from scenes.datasets.base import count, plain
 from scenes.environment import installed, own_version
 from scenes.errors import InputError
 from scenes.sample import Image, Sample
 from synth.audit import Verdict
 from synth.backends.shift import BackendShift
 from synth.chain import AnyShift, Chain, Part
+from synth.depth import PRIOR_NAME
 from synth.registry import create
 from synth.shift import Shift
 
@@ -151,6 +153,22 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise InputError(f"manifest {str(file)!r}: expected a line for each picture, got none")
     return rows
+
+
+def assumptions(completed: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """Say what had to be assumed to shift pictures, of the `completed` of their rows.
+
+    >>> assumptions([{"depth": "ground-plane prior"}, {}])
+    ('depth assumed by the ground-plane prior for 1 picture; --depth gives better',)
+    """
+    counts = Counter(item for one in completed for item in one.items())
+    found = []
+    if n := counts["depth", PRIOR_NAME]:
+        found.append(f"depth assumed by the {PRIOR_NAME} for {count(n, 'picture')}; --depth gives better")
+    for (key, how), n in sorted(counts.items()):
+        if key == "camera":
+            found.append(f"camera not known for {count(n, 'picture')}: {how}")
+    return tuple(found)
 
 
 def row_line(row: Mapping[str, Any]) -> str:

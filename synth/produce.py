@@ -23,7 +23,7 @@ from synth.filters import looks_of, quality
 from synth.labels import fitting, told_truly
 from synth.pipeline import Shifted, params_as_mapping, replay, shifted
 from synth.random import Rng
-from synth.recipe import Choice, Recipe, choose, matches
+from synth.recipe import Choice, Recipe, choose, matches, mismatch
 from synth.staging import Made, write_part
 
 CLEAN = "clean"
@@ -135,14 +135,17 @@ class Worker:
     def _variant(self, sample: Sample, source: Mapping[str, Any], variant: int) -> Made:
         """Choose, draw, apply; leave out what the recipe's filters say."""
         recipe, sample_id, names = self.job.recipe, sample.sample_id, self.dataset.class_names
-        if not matches(sample, names, recipe.classes, recipe.conditions):
-            return self._none(sample_id, variant, "no entry")
+        if why := mismatch(sample, names, recipe.classes, recipe.conditions):
+            return self._none(sample_id, variant, "no entry", why)
         if variant == 0:
             return self._made(sample, source, variant, None, None)
         fitted = [c for c in self.choices if matches(sample, names, c.entry.classes, c.entry.conditions)]
         able = [c for c in fitted if not c.lacks(sample)]
         if not able:
-            why = f"{fitted[0].shift.name} {fitted[0].lacks(sample)}" if fitted else ""
+            first = (fitted or self.choices)[0]
+            meant = first.entry
+            why = f"{first.shift.name} {first.lacks(sample)}" if fitted else ""
+            why = why or mismatch(sample, names, meant.classes, meant.conditions)
             return self._none(sample_id, variant, "failed" if fitted else "no entry", why)
         rng = Rng(recipe.seed, "recipe", sample_id, variant)
         choice = choose(able, rng)

@@ -75,7 +75,8 @@ class Quality:
     """What is known of a new set.
 
     entries: a row for each entry of the recipe; figures: {"kid": (value, spread)} between source and new set;
-    baseline: the same figures between two halves of the source; missing: what could not be measured, and what to do
+    baseline: the same figures between two halves of the source; missing: what could not be measured, and what to do;
+    assumed: what had to be assumed to shift the pictures
     """
 
     name: str
@@ -95,6 +96,7 @@ class Quality:
     licenses: list[str] = field(default_factory=list)
     recipe: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
 
 
 def measure(
@@ -133,7 +135,7 @@ def measure(
         ms_ssim=_mean([p.ms_ssim for p in measured]), lpips=_mean([p.lpips for p in measured]),
         pairs=_extremes(measured), missing=missing, recipe=record.get("recipe"),
         licenses=sorted({str(row["license"]) for row in rows if row.get("license") is not None}),
-        versions=rows[0].get("versions", {}),
+        versions=rows[0].get("versions", {}), assumed=manifest.assumptions(row.get("completed", {}) for row in rows),
     )  # fmt: skip
 
 

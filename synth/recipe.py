@@ -11,7 +11,8 @@ shifts:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from scenes.sample import Sample
 from synth.chain import FAMILY as CHAIN
 from synth.chain import AnyShift, Chain, Part
 from synth.random import Rng
-from synth.registry import create, expand
+from synth.registry import create, expand, resolve
 from synth.shift import FAMILIES, Shift
 
 Strength = Annotated[float, Field(ge=1, le=5)]
@@ -128,7 +129,7 @@ class Entry(_Strengths):
     @model_validator(mode="after")
     def _one_of_both(self) -> Entry:
         if self.name is None and not self.chain:
-            raise ValueError("expected a name or a chain of at least one shift")
+            raise ValueError(f"expected a name or a chain of at least one shift{_misread(self.options)}")
         if self.chain and self.options:
             raise ValueError(f"chain: no key {next(iter(self.options))!r}; the options of a shift stand in its part")
         return self
@@ -136,6 +137,11 @@ class Entry(_Strengths):
     @model_serializer(mode="wrap")
     def _written(self, handler: Any) -> dict[str, Any]:
         return _written(handler(self))
+
+    @property
+    def label(self) -> str:
+        """The entry in a few words, for messages."""
+        return self.name or "+".join(part.name for part in self.chain or ())
 
     def choices(self) -> Iterator[Choice]:
         """Yield the shift or chain of the entry; a family yields its members, which share the weight."""
@@ -220,7 +226,8 @@ class Recipe(_Frozen):
     clean:        also put the frames themselves into the new set
     classes:      only frames that show one of these classes
     conditions:   only frames whose attributes say so
-    splits:       shares of train, val and test, by which whole sequences are dealt out anew; else the data set's own
+    splits:       shares of train, val and test (of their sum), by which whole sequences are dealt out anew; else the
+                  data set's own
     image_format: png (lossless) or jpeg
     license:      licence of the source, where its labels do not say
     """
@@ -236,6 +243,13 @@ class Recipe(_Frozen):
     image_format: Literal["png", "jpeg"] = "png"
     license: str | None = None
     scale: Literal["physical"] = "physical"
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _physical(cls, value: Any) -> Any:
+        if value != "physical":
+            raise ValueError("expected physical; measured severities are for plans of `roadproof stress`")
+        return value
 
     @field_validator("shifts", mode="before")
     @classmethod
@@ -331,10 +345,38 @@ def matches(
     sample: Sample, class_names: Sequence[str], classes: Sequence[str], conditions: Mapping[str, Sequence[str]]
 ) -> bool:
     """Tell whether a frame shows one of the classes, and has the attributes."""
-    return _shows(sample, class_names, classes) and all(
-        any(str(found).lower() == wanted.lower() for wanted in allowed for found in _attribute(sample, key))
-        for key, allowed in conditions.items()
-    )
+    return not mismatch(sample, class_names, classes, conditions)
+
+
+def mismatch(
+    sample: Sample, class_names: Sequence[str], classes: Sequence[str], conditions: Mapping[str, Sequence[str]]
+) -> str:
+    """Say what keeps a frame from what is meant for these classes and conditions, "" where nothing does."""
+    if not _shows(sample, class_names, classes):
+        return f"shows no {' or '.join(classes)}"
+    for key, allowed in conditions.items():
+        found = [str(value) for value in _attribute(sample, key)]
+        if not found:
+            return f"has no attribute {key!r}{did_you_mean(key, _attributes(sample))}"
+        if not {value.lower() for value in found} & {value.lower() for value in allowed}:
+            near = next((hint for value in allowed if (hint := did_you_mean(value, found))), "")
+            return f"{key} is {' and '.join(found)}, not {' or '.join(allowed)}{near}"
+    return ""
+
+
+def check_classes(recipe: Recipe, class_names: Sequence[str], owner: str) -> None:
+    """Raise where a recipe names a class that a data set does not have."""
+    known = {name.lower() for name in class_names}
+    for where, classes in (("", recipe.classes), *((f" of {e.label}", e.classes) for e in recipe.shifts)):
+        for name in classes:
+            if name.lower() not in known:
+                has = (
+                    f"it has {', '.join(class_names[:12])}{', ...' * (len(class_names) > 12)}"
+                    if known
+                    else "it has none"
+                )
+                near = did_you_mean(name, class_names) or did_you_mean(name.lower(), known)
+                raise InputError(f"recipe: classes{where}: {owner} has no class {name!r}{near}; {has}")
 
 
 def _shows(sample: Sample, class_names: Sequence[str], classes: Sequence[str]) -> bool:
@@ -350,6 +392,12 @@ def _shows(sample: Sample, class_names: Sequence[str], classes: Sequence[str]) -
 
         there |= set(np.unique(notes.segmentation).tolist())
     return bool(there & wanted)
+
+
+def _attributes(sample: Sample) -> list[str]:
+    """Return the names of what is known of a frame."""
+    places = [sample.meta.get("attributes"), sample.meta.get("coco"), sample.meta]
+    return [str(key) for place in places if isinstance(place, Mapping) for key in place]
 
 
 def _attribute(sample: Sample, key: str) -> list[Any]:
@@ -382,7 +430,21 @@ def _created(name: str, options: Mapping[str, Any], keys: Sequence[str]) -> Shif
         return create(name, options)
     except InputError as error:
         near = [hint for key in options if (hint := did_you_mean(key, keys))]
-        raise InputError(f"recipe: {error}{near[0] if near and 'did you mean' not in str(error) else ''}") from error
+        hint = near[0] if near and "did you mean" not in str(error) else ""
+        raise InputError(f"recipe: {error}{hint}{_set_by_severity(name, options)}") from error
+
+
+def _set_by_severity(name: str, options: Mapping[str, Any]) -> str:
+    """Say that a key is what severity stands for, "" where none is."""
+    with suppress(InputError):
+        shift = resolve(name)
+        table, taken = shift.table, {f.name for f in fields(shift)}
+        words = table.quantity.lower().replace("_", " ").split()
+        for key in options:
+            if key not in taken and set(key.lower().split("_")) - {table.unit} <= set(words):
+                values = ", ".join(f"{value:g}" for value in table.values)
+                return f"; severity sets the {table.quantity}: 1 to 5 stand for {values} {table.unit}".rstrip()
+    return ""
 
 
 def _known(mapping: Mapping[str, Any], where: str, fields: Mapping[str, Any]) -> None:
@@ -390,6 +452,17 @@ def _known(mapping: Mapping[str, Any], where: str, fields: Mapping[str, Any]) ->
         if key not in fields:
             known = list(fields)
             raise InputError(f"{where}: no key {key!r}{did_you_mean(str(key), known)}; it takes {', '.join(known)}")
+
+
+def _misread(options: Mapping[str, Any]) -> str:
+    """Say how `{fog: 3}` is written.
+
+    >>> _misread({"fog": 3}), _misread({"fog": 3, "rain": 2})
+    (' (did you mean {name: fog, severity: 3}?)', '')
+    """
+    if len(options) != 1 or not isinstance(value := next(iter(options.values())), int | float | list | Mapping):
+        return ""
+    return f" (did you mean {{name: {next(iter(options))}, severity: {value}}}?)"
 
 
 def _as_tuple(value: Any) -> Any:
@@ -407,6 +480,9 @@ def _reason(error: ValidationError) -> str:
     parts = []
     for item in error.errors()[:2]:
         where = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part.islower())
-        message = item["msg"].removeprefix("Value error, ")
+        message = item["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        message = (
+            "no such key" if item["type"] == "extra_forbidden" else message.replace("Field required", "is missing")
+        )
         parts.append(f"{where}: {message}, got {item['input']!r:.60}")
     return "; ".join(parts)

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from synth import manifest
 from synth.filters import REASONS, Duplicates
 from synth.labels import check_holds, fitting
 from synth.produce import Job, Worker
-from synth.recipe import Recipe
+from synth.recipe import Entry, Recipe, check_classes, mismatch
 from synth.splits import dealt, split_of
 from synth.staging import Made, read_part, with_pixels
 
@@ -57,7 +58,7 @@ class Generated:
     made: Mapping[str, int]
     left_out: Mapping[str, int]
     examples: Mapping[str, list[str]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what no picture was made for, what was assumed, what the source said
     resumed: bool = False
     already_done: bool = False
 
@@ -101,6 +102,7 @@ def generate(
         depth_source(depth, allow_download=allow_download)  # one that cannot be had is told before anything is made
     written = _format(opened, format)
     check_holds(opened.tasks, opened.name, written)
+    check_classes(made_of, opened.class_names, f"data set {opened.name!r}")
     ids, names = _names(opened, made_of, written)
     job = Job(
         data=source, recipe=made_of, format=written, work=work_folder(Path(out)), sample_ids=ids, names=names,
@@ -153,6 +155,7 @@ class _Synthesis:
         self.made: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
+        self.completed: list[Mapping[str, str]] = []
         bits = job.recipe.filters.near_duplicates
         self.duplicates = None if bits is None or job.rows is not None else Duplicates(bits)
         self.foreign = job.format not in (*OWN, "camvid")
@@ -219,6 +222,7 @@ class _Synthesis:
                 continue
             yield with_pixels(one.sample) if self.foreign else one.sample
             self.made[one.row["entry"]] += 1
+            self.completed.append(one.row["completed"])
             picture = one.sample.image
             if isinstance(picture, StoredPicture) and picture.place is not None:
                 one.row["image"] = _below(picture.place, target)
@@ -246,6 +250,28 @@ class _Synthesis:
                 self.report("frames", frames, len(self.job.sample_ids))
             yield from read_part(self.job.part(index))
 
+    def _unmade(self) -> Iterator[str]:
+        """Yield a note for each entry of the recipe, and each split, that no picture was made for."""
+        if self.job.rows is not None:
+            return
+        for entry in self.job.recipe.shifts:
+            if not any(choice.shift.name in self.made for choice in entry.choices()):
+                yield f"entry {entry.label} made no picture{self._why_none(entry)}"
+        places = {split_of(name) for name in self.job.names.values()}
+        for split, share in (self.job.recipe.splits or {}).items():
+            if share > 0 and split not in places:
+                yield f"split {split} is empty: whole sequences are dealt out, and there are too few"
+
+    def _why_none(self, entry: Entry) -> str:
+        if not entry.classes and not entry.conditions:
+            return ""
+        for sample_id in self.job.sample_ids[:5]:
+            with suppress(InputError, OSError, ValueError):
+                sample = self.opened[sample_id]
+                if why := mismatch(sample, self.opened.class_names, entry.classes, entry.conditions):
+                    return f": e.g. {sample_id} {why}"
+        return ""
+
     def result(self, out: Path) -> Generated:
         return Generated(
             path=out,
@@ -254,7 +280,7 @@ class _Synthesis:
             made=dict(self.made),
             left_out=dict(self.left_out),
             examples=self.examples,
-            notes=tuple(getattr(self.opened, "notes", ())),
+            notes=(*self._unmade(), *manifest.assumptions(self.completed), *getattr(self.opened, "notes", ())),
             resumed=self.resumed,
         )
 
@@ -365,7 +391,10 @@ def _identity(job: Job, opened: Dataset) -> dict[str, Any]:
 
 
 def _finished(out: Path, identity: Mapping[str, Any]) -> Generated | None:
-    """Return what is in `out` if it is this very set; raise where it is anything else."""
+    """Return what is in `out` if it is this very set; raise where it is anything else, or stands inside another."""
+    around = next((place for place in out.absolute().parents if (place / RECORD).is_file()), None)
+    if around is not None:
+        raise InputError(f"cannot write {out}: it is inside the synthesised data set {around}; choose another place")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     record_file = out / RECORD

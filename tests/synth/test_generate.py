@@ -103,13 +103,18 @@ def test_what_is_done_is_known_and_what_is_not_ours_is_left_alone(source: Path, 
         ({"limit": 0}, "limit"),
         ({"split": "train"}, "no splits"),
         ({"depth": "nothing.py:nothing"}, "nothing"),
+        ({"recipe": {"shifts": "fog", "classes": ["clas1"]}}, "no class 'clas1' .did you mean 'class1'"),
+        (
+            {"recipe": {"shifts": [{"name": "fog", "classes": "cra"}]}},
+            "classes of fog: .* no class 'cra'; it has class0",
+        ),
     ],
 )
 def test_bad_input_is_told_and_leaves_nothing(
     source: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        synth.generate(source, RECIPE, tmp_path / "out", **{"workers": 1, **change})
+        synth.generate(source, out=tmp_path / "out", **{"recipe": RECIPE, "workers": 1, **change})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -249,10 +254,10 @@ def test_near_duplicates_dark_and_empty_pictures_are_left_out_with_a_reason(tmp_
 
 def test_class_and_condition_filters_count_what_they_leave_out(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no entry of the recipe"):
-        synth.generate(source, {"shifts": [{"name": "fog", "classes": ["unicorn"]}]}, tmp_path / "a", workers=1)
+        synth.generate(source, {"shifts": [{"name": "fog", "conditions": {"a": "b"}}]}, tmp_path / "a", workers=1)
     assert not (tmp_path / "a").exists()
     present = NAMES[int(box_sample(128, 72, seed=0).annotations.labels[0])]
-    recipe = {"shifts": [{"name": "fog", "classes": [present]}, {"name": "night", "classes": ["unicorn"]}]}
+    recipe = {"shifts": [{"name": "fog", "classes": [present]}, {"name": "night", "conditions": {"a": "b"}}]}
     made = synth.generate(source, recipe, tmp_path / "b", workers=1)
     assert set(made.made) == {"weather/fog"}
 
@@ -364,3 +369,30 @@ def test_ignore_regions_that_yolo_cannot_hold_are_told_and_are_no_class(tmp_path
     assert row["left_out"] == ["ignore: 1 ignore region; yolo holds none"]
     assert "DontCare" not in (made.path / "data.yaml").read_text()
     assert len(open_dataset(made.path)[row["sample_id"]].annotations) == len(notes) - 1
+
+
+def test_what_no_picture_was_made_for_and_what_was_assumed_is_told(source: Path, tmp_path: Path) -> None:
+    shifts = ["fog", {"name": "rain", "weight": 9, "conditions": {"timeofday": "night"}}]
+    recipe = {"shifts": shifts, "filters": "none", "splits": {"train": 0.98, "val": 0.01, "test": 0.01}}
+    made = synth.generate(source, recipe, tmp_path / "out", workers=1, limit=2)
+    assert made.notes[0].startswith("entry rain made no picture: e.g. ")
+    assert "has no attribute 'timeofday'" in made.notes[0]
+    assert [note.split(" is empty")[0] for note in made.notes if "is empty" in note] == ["split val", "split test"]
+
+
+def test_assumed_depth_is_counted(tmp_path: Path) -> None:
+    frames = [replace(frame, depth=None, camera=None) for frame in _frames(2)]
+    frames = [replace(f, annotations=replace(f.annotations, boxes_3d=None)) for f in frames]
+    folder = write_dataset(frames, tmp_path / "source", format="coco", class_names=NAMES)
+    made = synth.generate(folder, {"shifts": "fog", "filters": "none"}, tmp_path / "out", workers=1)
+    assert "depth assumed by the ground-plane prior for 2 pictures; --depth gives better" in made.notes
+    assert any(note.startswith("camera not known for 2 pictures") for note in made.notes)
+
+
+def test_no_set_is_made_inside_another(source: Path, tmp_path: Path) -> None:
+    recipe = {"shifts": "fog", "filters": "none"}
+    made = synth.generate(source, recipe, tmp_path / "out", workers=1, limit=1)
+    before = _files(made.path)
+    with pytest.raises(InputError, match="inside the synthesised data set"):
+        synth.generate(source, recipe, made.path / "more" / "out", workers=1, limit=1)
+    assert _files(made.path) == before

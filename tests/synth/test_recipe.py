@@ -15,7 +15,7 @@ from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.chain import Chain
 from synth.random import Rng
-from synth.recipe import Recipe, choose, matches
+from synth.recipe import Recipe, choose, matches, mismatch
 
 pytestmark = pytest.mark.core
 TEXT = """
@@ -58,7 +58,10 @@ def test_a_recipe_reads_and_comes_back_from_plain_values(tmp_path: Path) -> None
         ({"shifts": "fog", "filters": {"near_dup": 1}}, "near_duplicates"),
         ({"shifts": "fog", "splits": {"trian": 1}}, "train"),
         ({"shifts": "fog", "splits": {"train": 0}}, "shares"),
-        ({"shifts": "fog", "image_format": "gif"}, "png"),
+        ({"shifts": "fog", "image_format": "gif"}, "expected 'png' or 'jpeg'"),
+        ({"shifts": [{"fog": 3}]}, "did you mean {name: fog, severity: 3}"),
+        ({"shifts": [{"name": "fog", "visibility": 100}]}, "severity sets the visibility: 1 to 5 stand for"),
+        ({"shifts": "fog", "scale": "measured"}, "measured severities are for plans"),
     ],
 )
 def test_every_mistake_is_named(mapping: dict[str, Any], message: str) -> None:
@@ -131,3 +134,13 @@ def test_conditions_look_at_the_attributes_of_the_frame() -> None:
     assert matches(sample, (), [], {"weather": ["clear"], "tags": ["wet"]})
     assert not matches(sample, (), [], {"weather": ["rainy"]})
     assert not matches(sample, (), [], {"timeofday": ["night"]})
+
+
+def test_a_frame_says_what_keeps_it_from_an_entry() -> None:
+    frame = replace(box_sample(32, 18), meta={"attributes": {"timeofday": "night"}})
+    assert mismatch(frame, (), (), {"timofday": ("night",)}) == (
+        "has no attribute 'timofday' (did you mean 'timeofday'?)"
+    )
+    assert "timeofday is night, not nihgt (did you mean 'night'?)" in mismatch(frame, (), (), {"timeofday": ("nihgt",)})
+    assert mismatch(frame, (), (), {"timeofday": ("Night",)}) == ""
+    assert mismatch(frame, ("a",), ("b",), {}) == "shows no b"
