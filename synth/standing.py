@@ -59,7 +59,7 @@ def _blend(depth: Depth, share: Matte, metres: np.float32) -> None:
     """Put a share of something at a depth before what is there; sky stays sky where it is not mostly covered."""
     behind = np.float32(1.0) / depth  # 0 in the sky
     nearness = behind + share * np.maximum(np.float32(1.0) / metres - behind, np.float32(0.0))
-    covered = (share > 0.6) | (behind > 0)
+    covered = (share > 0.9) | (behind > 0)
     np.divide(np.float32(1.0), nearness, out=depth, where=covered & (nearness > 0))
 
 
