@@ -10,7 +10,7 @@ import pytest
 from scenes.edits import Remove, Turn
 from scenes.errors import InputError
 from synth.boxworld import box_sample
-from synth.pipeline import shifted
+from synth.pipeline import params_as_mapping, replay, shifted
 from synth.pose.camera import carried, leftward, turned
 from synth.pose.object_turn import ObjectTurn
 from synth.pose.yaw import Yaw
@@ -59,3 +59,19 @@ def test_turning_left_moves_the_picture_right_and_up_moves_it_down() -> None:
     assert carried(camera, leftward(camera)).project(ahead[None])[0][0, 0] > x + 5
     right = ahead + np.array([0, -2.0, 0])
     assert turned(camera, roll_deg=5).project(right[None])[0][0, 1] < camera.project(right[None])[0][0, 1]
+
+
+def test_the_renderer_is_said_of_the_exact_scene_too() -> None:
+    sample = box_sample(160, 90)
+    assert shifted(sample, Yaw(), 2, seed=1).completed["renderer"] == "the exact scene"
+    assert (
+        shifted(sample, Yaw(renderer="reprojection"), 2, seed=1).completed["renderer"] == "reprojection through depth"
+    )
+    assert "renderer" not in shifted(sample, Yaw(), 0, seed=1).completed
+
+
+def test_turns_recorded_before_renderers_were_named_are_replayed() -> None:
+    sample = box_sample(160, 90)
+    done = shifted(sample, ObjectTurn(max_targets=1), 3, seed=1)
+    old = {key: value for key, value in params_as_mapping(done.params).items() if key != "renderer"}
+    assert np.array_equal(replay(sample, ObjectTurn(max_targets=1), old).sample.image, done.sample.image)
