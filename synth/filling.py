@@ -105,25 +105,32 @@ def _spread(ratio: Map, known: NDArray[np.bool_], measured: Depth, image: Image)
 def _distances(image: Image) -> tuple[Map, Map]:
     """Return (H, W) how far each pixel is from its left and from its upper neighbour, 1 where they look the same."""
     reach = max(2.0, _REACH * image.shape[1])
-    smooth = cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), 1.0).reshape(image.shape).astype(np.int16)
-    across, down = np.zeros(image.shape[:2], np.float32), np.zeros(image.shape[:2], np.float32)
-    across[:, 1:] = np.abs(np.diff(smooth, axis=1)).max(axis=2)
-    down[1:] = np.abs(np.diff(smooth, axis=0)).max(axis=2)
+    across, down = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.uint8)
+    for plane in cv2.split(cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), 1.0)):
+        across[:, 1:] = np.maximum(across[:, 1:], _apart(plane[:, 1:], plane[:, :-1]))
+        down[1:] = np.maximum(down[1:], _apart(plane[1:], plane[:-1]))
     per_level = np.float32(reach / (255.0 * _EDGE))
     return 1 + per_level * across, 1 + per_level * down
+
+
+def _apart(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return |left - right|, without sign trouble."""
+    return np.maximum(left, right) - np.minimum(left, right)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
 def _along_rows(sums, feedback):  # type: ignore[no-untyped-def]  # numba infers
     """Smooth sums (K, H, W) from left to right and back; feedback (H, W) is what passes from the left neighbour."""
     layers, rows, columns = sums.shape
-    for k in range(layers):
-        for i in range(rows):
-            line, passed = sums[k, i], feedback[i]
-            for j in range(1, columns):
-                line[j] += passed[j] * (line[j - 1] - line[j])
-            for j in range(columns - 2, -1, -1):
-                line[j] += passed[j + 1] * (line[j + 1] - line[j])
+    for i in range(rows):
+        for j in range(1, columns):
+            passed = feedback[i, j]
+            for k in range(layers):
+                sums[k, i, j] += passed * (sums[k, i, j - 1] - sums[k, i, j])
+        for j in range(columns - 2, -1, -1):
+            passed = feedback[i, j + 1]
+            for k in range(layers):
+                sums[k, i, j] += passed * (sums[k, i, j + 1] - sums[k, i, j])
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
