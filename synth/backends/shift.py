@@ -61,6 +61,8 @@ class BackendShift:
         known = _library(cls.library).option_names(cls.transform)
         for key in tables:
             if key not in known:
+                if key == "p":
+                    raise InputError(f"{where}: no option 'p': it is always applied; use the weight of its entry")
                 offer = f"{cls.library}.{cls.transform} takes {', '.join(known)}, and {BY_SEVERITY}"
                 raise InputError(f"{where}: no option {key!r}{did_you_mean(key, known)}; {offer}")
         for severity in (1, 3, 5):

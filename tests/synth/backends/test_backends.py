@@ -218,3 +218,8 @@ resamples: 20
     assert fog[1] < fog[0]
     clean = found.headline["clean"]["value"]
     assert found.figure("map", shift="pose/imgaug.Fliplr", severity=5)["value"] == pytest.approx(clean, abs=0.05)
+
+
+def test_a_probability_is_refused_with_what_to_use_instead() -> None:
+    with pytest.raises(InputError, match="no option 'p': it is always applied; use the weight"):
+        create("albumentations:GaussianBlur", {"p": 0.5})
