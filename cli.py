@@ -645,21 +645,48 @@ def scene_render(
 
     SCENE is the folder of a fitted scene, or town:SEED for the exact pictures.
     """
-    from scenes.gaussians import open_scene
     from scenes.trajectory import drive, planned
 
-    if source.startswith("town:"):
-        from scenes.capture import open_capture
-        from scenes.town import Town
-
-        capture = open_capture(source)
-        cameras, class_names = {view.name: view.camera for view in capture.views}, capture.class_names
-        world: Any = Town(int(source.split(":")[1]))
-    else:
-        world = open_scene(source)
-        cameras, class_names = world.cameras, world.class_names
+    world, cameras, class_names = _world(source)
     views = planned(trajectory, cameras, frames=frames, length_m=length, offset_m=offset)
     click.echo(str(drive(world, views, out, class_names=class_names, format=format_, name=trajectory)))
+
+
+@scene.command("view")
+@click.argument("source", metavar="SCENE")
+@click.option("--out", type=path(folder=False), required=True, help="HTML file of the page.")
+@click.option(
+    "--trajectory", type=click.Choice(["straight", "lane-change", "interpolation"]), default="interpolation",
+    show_default=True, help="Ahead from the first captured camera, to the next lane, or through all of them.",
+)  # fmt: skip
+@click.option("--frames", type=click.IntRange(min=1), default=60, show_default=True, help="Pictures to render.")
+@click.option("--length", type=float, default=12.0, show_default=True, help="Metres ahead.")
+@click.option("--offset", type=float, default=3.4, show_default=True, help="Metres to the left of a lane change.")
+def scene_view(source: str, out: Path, trajectory: str, frames: int, length: float, offset: float) -> None:
+    """Write a page with a slider along a path through SCENE; it needs no network.
+
+    SCENE is the folder of a fitted scene, or town:SEED for the exact pictures.
+    """
+    from scenes.trajectory import planned
+    from scenes.turntable import turntable
+
+    world, cameras, _ = _world(source)
+    views = planned(trajectory, cameras, frames=frames, length_m=length, offset_m=offset)
+    click.echo(str(turntable(world, views, out, title=f"Scene {source}")))
+
+
+def _world(source: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Return what renders, its captured cameras by name, and its classes; of a fitted scene or town:SEED."""
+    from scenes.gaussians import open_scene
+
+    if not source.startswith("town:"):
+        world = open_scene(source)
+        return world, world.cameras, world.class_names
+    from scenes.capture import open_capture
+    from scenes.town import Town
+
+    capture = open_capture(source)
+    return Town(int(source.split(":")[1])), {view.name: view.camera for view in capture.views}, capture.class_names
 
 
 @scene.command("export")
