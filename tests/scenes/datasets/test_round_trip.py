@@ -198,7 +198,7 @@ def test_kitti(sample: Sample) -> None:
         back = dataset["training/000007"]
         before, after = sample.annotations, back.annotations
         kept = ~before.ignore
-        np.testing.assert_allclose(after.boxes, before.boxes, atol=1e-5)
+        np.testing.assert_allclose(after.boxes, before.boxes, atol=0.0051)  # two decimals, as KITTI's own
         np.testing.assert_array_equal(after.ignore, before.ignore)
         names = [dataset.class_names[i] for i in after.labels[kept]]
         assert names == [("Car", "Cyclist")[i] for i in before.labels[kept]]
@@ -207,7 +207,7 @@ def test_kitti(sample: Sample) -> None:
         if after.boxes_3d is not None and before.boxes_3d is not None:
             sign = np.sign((after.boxes_3d[:, 6:] * before.boxes_3d[:, 6:]).sum(axis=1, keepdims=True))
             turned = np.hstack([after.boxes_3d[:, :6], after.boxes_3d[:, 6:] * sign])  # q and -q are one rotation
-            np.testing.assert_allclose(turned, before.boxes_3d, atol=2e-5)
+            np.testing.assert_allclose(turned, before.boxes_3d, atol=0.01)  # the centre from bottom and height
         else:
             assert before.boxes_3d is None or np.isnan(before.boxes_3d).all()
         assert back.camera is not None
