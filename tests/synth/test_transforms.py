@@ -18,7 +18,7 @@ from synth.boxworld import box_sample
 from synth.manifest import read_manifest
 
 torch = pytest.importorskip("torch")
-RECIPE = {"shifts": ["fog", "night", "occlusion/target"], "filters": "none"}
+RECIPE = {"shifts": ["fog", "night", "occlusion/target", {"chain": ["yaw", "rain"]}], "filters": "none"}
 NAMES = tuple(f"class{i}" for i in range(8))
 
 
@@ -27,8 +27,8 @@ def _frames(n: int = 4) -> list[Sample]:
 
 
 def test_epochs_show_the_variants_that_generate_writes(tmp_path: Path) -> None:
-    source = write_dataset(_frames(), tmp_path / "source", format="coco", class_names=NAMES)
-    made = synth.generate(source, {**RECIPE, "variants": 2, "seed": 5}, tmp_path / "out", workers=1)
+    source = write_dataset(_frames(5), tmp_path / "source", format="coco", class_names=NAMES)
+    made = synth.generate(source, {**RECIPE, "variants": 4, "seed": 5}, tmp_path / "out", workers=2)
     data = synth.ShiftedDataset(open_dataset(source), {**RECIPE, "seed": 5})
     for row in read_manifest(made.path):
         data.set_epoch(row["variant"])
