@@ -585,7 +585,7 @@ def demo(out: Path, frames: int, workers: int | None) -> None:
 
     # yaw by re-projection, as on photographs; object_turn shows the exact re-render
     listed = [{"name": name, "renderer": "reprojection"} if name == "pose/yaw" else name for name in DEMO_SHIFTS]
-    plan = Plan.make({"shifts": listed, "severities": [1, 3, 5], "explain": {"failures": 24, "per_cell": 1}})
+    plan = Plan.make({"shifts": listed, "severities": [1, 3, 5], "explain": {"failures": 20, "per_cell": 1}})
     options: dict[str, Any] = {"split": "demo", **dict.fromkeys(("format_", "model_yaml", "class_map", "depth"))}
     options.update(dict.fromkeys(("strict", "trust", "allow_download", "no_report"), False))
     _stress(f"town:{DEMO_SEED}:{frames}", "zoo:detector", plan, out, workers=workers, device="auto", **options)
