@@ -488,7 +488,7 @@ def report(run: Path, folder: bool) -> None:
 
 DEMO_SHIFTS = (
     "weather/fog", "weather/rain", "lighting/night", "lighting/low_sun", "sensor/motion_blur", "sensor/pixelation",
-    "texture/object", "texture/road", "shape/warp", "shape/lens", "pose/yaw", "pose/object_turn",
+    "texture/object", "texture/road", "shape/warp", "shape/lens", "pose/yaw", "pose/pitch",
     "context/misplaced", "context/background", "occlusion/target", "occlusion/object",
 )  # fmt: skip
 
@@ -583,8 +583,8 @@ def demo(out: Path, frames: int, workers: int | None) -> None:
     """Stress the built-in detector on the built-in town: two shifts of every family at severities 1, 3 and 5."""
     from stress.plan import Plan
 
-    # yaw by re-projection, as on photographs; object_turn shows the exact re-render
-    listed = [{"name": name, "renderer": "reprojection"} if name == "pose/yaw" else name for name in DEMO_SHIFTS]
+    # the camera turned by re-projection, as on photographs: an exact re-render is a second a picture
+    listed = [{"name": n, "renderer": "reprojection"} if n.startswith("pose/") else n for n in DEMO_SHIFTS]
     plan = Plan.make({"shifts": listed, "severities": [1, 3, 5], "explain": {"failures": 20, "per_cell": 1}})
     options: dict[str, Any] = {"split": "demo", **dict.fromkeys(("format_", "model_yaml", "class_map", "depth"))}
     options.update(dict.fromkeys(("strict", "trust", "allow_download", "no_report"), False))
