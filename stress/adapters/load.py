@@ -114,16 +114,16 @@ def _file(path: Path, wish: _Wish) -> Any:
         raise InputError(f"model {str(path)!r}: say which class or object of it: {path}:NAME")
     if path.suffix not in WEIGHTS:
         raise InputError(f"model {str(path)!r}: expected a file ending in .onnx, {', '.join(WEIGHTS)}; or {FORMS}")
-    from stress.adapters import files
+    from scenes import weights
 
     if path.suffix == ".safetensors":
-        files.tensors_of(path)
+        weights.tensors_of(path)
         raise InputError(
             f"model {str(path)!r} holds weights but not the network they belong to: give 'file.py:attr' that builds it "
             "and loads them, or torchvision:NAME@weights"
         )
-    module = files.module_of(path, trust=wish.trust)
-    if files.is_torchscript(path):
+    module = weights.module_of(path, trust=wish.trust)
+    if weights.is_torchscript(path):
         from stress.adapters.torchscript import ScriptModel
 
         return ScriptModel(module, _needed_spec(path, wish), name=path.name, device=wish.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scenes.errors import InputError, did_you_mean
 from scenes.sample import Image
-from stress.adapters.files import tensors_of
+from scenes.weights import tensors_of
 from stress.adapters.torch_module import DenseModule
 
 IMAGENET = 1000

@@ -19,7 +19,7 @@ from torchvision.models import detection
 
 from scenes.errors import InputError, did_you_mean
 from scenes.sample import Task
-from stress.adapters.files import tensors_of
+from scenes.weights import tensors_of
 from stress.adapters.torch_module import BACKGROUND, DenseModule, DetectionModule, TorchModel
 
 LEAST_SCORE = 0.001

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from scenes.errors import InputError
-from stress.adapters.files import module_of
+from scenes.weights import module_of
 
 
 class Writes(nn.Module):

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from scenes.errors import InputError
+from scenes.weights import tensors_of
 from stress.adapters import load_model
-from stress.adapters.files import tensors_of
 
 RAN = []
 

@@ -3,7 +3,7 @@
 - safetensors: numbers only
 - `torch.save` of tensors: read with `weights_only=True`, which refuses everything else
 - pickled modules and other objects: only with `trust`, since unpickling runs whatever code the file names
-- TorchScript: a program; what of it needs `trust` is said in `stress.adapters.script_safety`
+- TorchScript: a program; what of it needs `trust` is said in `scenes.script_safety`
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def is_torchscript(path: Path) -> bool:
 def _torchscript(path: Path, *, trust: bool) -> Any:
     import torch
 
-    from stress.adapters.script_safety import program_reason, storage_reason
+    from scenes.script_safety import program_reason, storage_reason
 
     try:
         reason = None if trust else storage_reason(path)
