@@ -107,10 +107,43 @@ class SetFog:
 
 
 @dataclass(frozen=True)
+class SetRain:
+    """Falling rain: drops at places in the world, the same from every camera, and the veil of all the others.
+
+    seed: which drops; time_s: when; exposure_s: how long the shutter is open; speed_mps: of the camera, forwards
+    wind: metres per second along world x and y; airlight: linear, 1 = white
+    """
+
+    rate_mm_per_h: float
+    seed: int = 0
+    time_s: float = 0.0
+    exposure_s: float = 0.004
+    speed_mps: float = 0.0
+    wind_x_mps: float = 0.0
+    wind_y_mps: float = 0.0
+    airlight: float = 0.45
+
+
+@dataclass(frozen=True)
+class SetSnow:
+    """Falling snow that leaves a meteorological optical range; the other fields as those of `SetRain`."""
+
+    visibility_m: float
+    seed: int = 0
+    time_s: float = 0.0
+    exposure_s: float = 0.006
+    speed_mps: float = 0.0
+    wind_x_mps: float = 0.0
+    wind_y_mps: float = 0.0
+    airlight: float = 0.65
+
+
+@dataclass(frozen=True)
 class SetGround:
     """Surface of road and pavement."""
 
     kind: Literal["dry", "wet", "snow", "gravel", "brick", "cracked"]
 
 
-Edit = Turn | Move | Recolour | Retexture | Reshape | Remove | Add | SetSun | SetSky | SetFog | SetGround
+Weather = SetRain | SetSnow
+Edit = Turn | Move | Recolour | Retexture | Reshape | Remove | Add | SetSun | SetSky | SetFog | SetGround | Weather

@@ -21,6 +21,7 @@ from scenes.camera import Camera
 from scenes.capture import Capture, View, open_capture
 from scenes.edits import Edit, SetFog
 from scenes.errors import InputError
+from scenes.falling import through_weather
 from scenes.images import write_bytes
 from scenes.rasterize import Backend, rasterization
 from scenes.sample import Image, Sample
@@ -72,13 +73,16 @@ class GaussianScene:
             picture = relit(picture, editor.brightness)
         if editor.fog is not None:
             picture = fogged(picture, depth, camera, editor.fog)
+        image = to_image(picture)
+        if editor.falling is not None:
+            image = through_weather(image, depth, camera, editor.falling)
 
         def alone(number: int) -> tuple[NDArray[np.bool_], int, int]:
             return self._silhouette(cloud, camera, number)
 
         return Sample(
             sample_id=sample_id or f"{self.name}/view",
-            image=to_image(picture),
+            image=image,
             annotations=annotate(instances, segmentation, editor.objects, camera, alone),
             depth=depth,
             instances=instances,

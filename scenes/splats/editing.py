@@ -25,7 +25,9 @@ from scenes.edits import (
     Retexture,
     SetFog,
     SetGround,
+    SetRain,
     SetSky,
+    SetSnow,
     SetSun,
     Turn,
 )
@@ -58,6 +60,7 @@ class Editor:
     def __init__(self, cloud: Cloud, objects: dict[int, SplatObject], load: Loader) -> None:
         self.cloud, self.objects = cloud, dict(objects)
         self.fog: SetFog | None = None
+        self.falling: SetRain | SetSnow | None = None
         self.brightness = 1.0  # of all light, relative to that of the capture
         self._load = load
 
@@ -68,6 +71,8 @@ class Editor:
                 if edit.visibility_m <= 0:
                     raise InputError(f"SetFog: expected visibility_m > 0, got {edit.visibility_m}")
                 self.fog = edit
+            elif isinstance(edit, SetRain | SetSnow):
+                self.falling = edit
             elif isinstance(edit, SetSky):
                 self._relight(edit)
             elif isinstance(edit, SetSun | SetGround):
