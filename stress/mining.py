@@ -38,10 +38,17 @@ def mine(run_dir: str | Path, *, seed: int = 0, least: int = 20, keep: int = 12)
     least: objects that a slice has at least, in each half; keep: slices that are tested, for each question
     """
     results = read(run_dir)
-    table = _objects(results)
+    summary = mined(results, seed=seed, least=least, keep=keep)
+    write_json(results.path / "mining.json", summary)
+    return summary
+
+
+def mined(results: Results, *, seed: int = 0, least: int = 20, keep: int = 12) -> dict[str, Any]:
+    """Mine a finished run and return what was found as plain values; nothing is written."""
+    table = objects_of(results)
     truths = table["outcome"] != "ignored"
     truths &= ~np.isin(table["outcome"], FALSE_FINDS)
-    clean, shifted = _paired({name: column[truths] for name, column in table.items()})
+    clean, shifted = paired({name: column[truths] for name, column in table.items()})
     groups = _indices(table["group"][truths], clean, shifted)
     lost = np.clip(clean["hit"] - shifted["hit"], 0, 1)
     under = _described(clean, shifted)
@@ -55,7 +62,7 @@ def mine(run_dir: str | Path, *, seed: int = 0, least: int = 20, keep: int = 12)
         keep=keep,
         seed=seed,
     )
-    summary = {
+    return {
         "schema": SCHEMA,
         "run": str(results.path),
         "n_objects": len(_unique(clean, clean)["hit"]),
@@ -65,11 +72,9 @@ def mine(run_dir: str | Path, *, seed: int = 0, least: int = 20, keep: int = 12)
         "missed_anyway": [_plain(s, _unique(alone, clean), _unique(clean, clean), None) for s in misses],
         "notes": _notes(groups[0], table),
     }
-    write_json(results.path / "mining.json", summary)
-    return summary
 
 
-def _objects(results: Results) -> dict[str, NDArray[Any]]:
+def objects_of(results: Results) -> dict[str, NDArray[Any]]:
     """Return the columns of all objects and false finds."""
     table = results.objects
     if table.num_rows == 0 or results.task == "segmentation":
@@ -92,7 +97,7 @@ def _column(table: pa.Table, name: str) -> NDArray[Any]:
     return np.array(["" if value is None else value for value in column.to_pylist()], dtype=str)
 
 
-def _paired(table: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+def paired(table: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     """Return, row by row, each object of a shifted cell and itself on the clean frame, with `hit` 1 where found."""
     is_clean = table["shift"] == CLEAN
     keys = np.char.add(np.char.add(table["sample_id"], "\0"), table["instance_id"].astype(str))
@@ -120,7 +125,14 @@ def _indices(
 def _described(
     clean: Mapping[str, NDArray[Any]], shifted: Mapping[str, NDArray[Any]] | None
 ) -> dict[str, NDArray[Any]]:
-    """Return the attributes that slices are made of; those of the object as it is on the clean frame."""
+    """Return the attributes that slices are made of, without those that all objects share."""
+    return {name: column for name, column in attributes_of(clean, shifted).items() if len(np.unique(column)) > 1}
+
+
+def attributes_of(
+    clean: Mapping[str, NDArray[Any]], shifted: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return every attribute of objects: as they are on the clean frame, and of the cell where `shifted` is given."""
     width, height = clean["x2"] - clean["x1"], clean["y2"] - clean["y1"]
     area = width * height
     sizes = np.select([area < limit for limit, _ in SIZES], [name for _, name in SIZES], "large")
@@ -141,7 +153,7 @@ def _described(
         found["shift"] = shifted["shift"]
         found["severity"] = shifted["severity"]
         found["verdict"] = shifted["verdict"]
-    return {name: column for name, column in found.items() if len(np.unique(column)) > 1}
+    return found
 
 
 def _unique(columns: Mapping[str, NDArray[Any]], clean: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -30,6 +30,8 @@ REASONS = {
     "nothing left": "no object is left",
     "nothing to see": "every object left is too hard to see",
     "near duplicate": "it looks like another picture that went through the same shifts",
+    "aim lost": "the objects that it was made for cannot be made out in it",
+    "redundant": "pictures that were kept show the same",
 }
 _LOOK = 64  # pictures are judged at this many pixels a side, which averages noise
 _THUMB = 8

@@ -36,6 +36,8 @@ class Job:
     sample_ids: frames in order; names: {(frame, variant): id in the new set}, variant 0 = the frame as it is
     format:     of the new set; work: folder of parts; shard_size: frames of one task
     rows:       of a manifest, by frame, where pictures are made again; None for new ones
+    planned:    by frame, the variants that are wanted, each with the number of its choice in the recipe; None draws
+                every variant by the weights of the recipe
     """
 
     data: DataSource
@@ -51,6 +53,7 @@ class Job:
     allow_download: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    planned: Mapping[str, Mapping[int, int | None]] | None = None
 
     @property
     def n_shards(self) -> int:
@@ -64,6 +67,8 @@ class Job:
         """Return the variants that are made of a frame; 0 is the frame as it is."""
         if self.rows is not None:
             return [int(row["variant"]) for row in self.rows[sample_id]]
+        if self.planned is not None:
+            return sorted(self.planned[sample_id])
         return [*([0] if self.recipe.clean else []), *range(1, self.recipe.variants + 1)]
 
     def part(self, index: int) -> Path:
@@ -139,10 +144,11 @@ class Worker:
             return self._none(sample_id, variant, "no entry", why)
         if variant == 0:
             return self._made(sample, source, variant, None, None)
-        fitted = [c for c in self.choices if matches(sample, names, c.entry.classes, c.entry.conditions)]
+        offered = self._offered(sample_id, variant)
+        fitted = [c for c in offered if matches(sample, names, c.entry.classes, c.entry.conditions)]
         able = [c for c in fitted if not c.lacks(sample)]
         if not able:
-            first = (fitted or self.choices)[0]
+            first = (fitted or offered)[0]
             meant = first.entry
             why = f"{first.shift.name} {first.lacks(sample)}" if fitted else ""
             why = why or mismatch(sample, names, meant.classes, meant.conditions)
@@ -165,6 +171,11 @@ class Worker:
         drawn = manifest.shift_rows(shift, severity, params_as_mapping(result.params), choice.specs)
         row = {"entry": choice.shift.name, "severity": severity, "shifts": drawn}
         return self._made(sample, source, variant, result, row)
+
+    def _offered(self, sample_id: str, variant: int) -> Sequence[Choice]:
+        """Return what a variant may go through: what was planned for it, else anything in the recipe."""
+        planned = None if self.job.planned is None else self.job.planned[sample_id][variant]
+        return self.choices if planned is None else self.choices[planned : planned + 1]
 
     def _again(self, sample: Sample, source: Mapping[str, Any], variant: int) -> Made:
         """Make the picture of a manifest's row again."""

@@ -89,6 +89,16 @@ def read_part(folder: Path) -> list[Made]:
     return made
 
 
+def outline_part(folder: Path) -> list[tuple[Made, Path | None]]:
+    """Read what a part says of its pictures, without their labels, and where the pictures are."""
+    rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
+    found = []
+    for row in rows:
+        file, _ = row.pop("file", None), row.pop("labels", None)
+        found.append((Made(**row), None if file is None else folder / file))
+    return found
+
+
 def _packed(sample: Sample, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Put the arrays of a sample under a prefix; return the rest as plain values."""
     notes = sample.annotations

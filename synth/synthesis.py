@@ -9,11 +9,11 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scenes.datasets import formats, write_dataset
 from scenes.datasets.registry import OWN
@@ -27,13 +27,15 @@ from scenes.images import StoredPicture
 from scenes.progress import Report, reporting
 from scenes.sample import Dataset, Sample
 from synth import manifest
+from synth.curating import Curator
 from synth.filters import REASONS, Duplicates
 from synth.labels import check_holds, fitting
 from synth.produce import Job, Worker
 from synth.recipe import Entry, Recipe, check_classes, mismatch
 from synth.splits import dealt, split_of
-from synth.staging import Made, read_part, with_pixels
+from synth.staging import Made, outline_part, read_part, with_pixels
 
+T = TypeVar("T")
 SCHEMA = "roadproof.synth/1"
 RECORD = "synth.yaml"  # in the new set: what it was made from, what was left out; JSON, which is YAML too
 SHARD = 4  # frames of one task
@@ -113,7 +115,13 @@ def generate(
 
 
 def run(
-    job: Job, opened: Dataset, out: Path, *, workers: int | None = None, progress: bool | Report | None = None
+    job: Job,
+    opened: Dataset,
+    out: Path,
+    *,
+    workers: int | None = None,
+    progress: bool | Report | None = None,
+    curator: Curator | None = None,
 ) -> Generated:
     """Carry a job out, or go on with it: parts by the workers, the new set from them in order."""
     identity = _identity(job, opened)
@@ -128,7 +136,7 @@ def run(
             _probe(job, opened)
             write_json(job.work / "job.json", identity)
             with reporting(progress) as report:
-                state = _Synthesis(job, opened, executor, report, resumed=resumed)
+                state = _Synthesis(job, opened, executor, report, resumed=resumed, curator=curator)
                 state.write(identity)
             executor.close()
         except KeyboardInterrupt as error:
@@ -150,8 +158,20 @@ def run(
 class _Synthesis:
     """One synthesis from its parts to the finished folder."""
 
-    def __init__(self, job: Job, opened: Dataset, executor: Executor, report: Report, *, resumed: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        opened: Dataset,
+        executor: Executor,
+        report: Report,
+        *,
+        resumed: bool,
+        curator: Curator | None = None,
+    ) -> None:
         self.job, self.opened, self.executor, self.report, self.resumed = job, opened, executor, report, resumed
+        self.curator = curator
+        self.curated: Mapping[str, tuple[str, str]] = {}
+        self.rows: list[Mapping[str, Any]] = []
         self.made: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
@@ -164,6 +184,8 @@ class _Synthesis:
         """Write `dataset/` in the work folder: the set in its format, the manifest, the record."""
         target, lines = self.job.work / "dataset", self.job.work / manifest.NAME
         shutil.rmtree(target, ignore_errors=True)
+        if self.curator is not None:
+            self.curated = self.curator.choose(list(self._parts(outline_part)), self.report)
         with disk_errors(lines), lines.open("w", encoding="utf-8") as stream:
             samples = self._samples(stream, target)
             try:
@@ -174,6 +196,8 @@ class _Synthesis:
         record = {"schema": SCHEMA, **identity, "made": dict(self.made), "left_out": dict(self.left_out)}
         record.update(examples=self.examples, environment=environment())
         write_json(target / RECORD, record)
+        if self.curator is not None:
+            self.curator.finish(target, self.rows, dict(self.left_out))
 
     def _explained(self, error: InputError) -> InputError:
         """Say why nothing is left where a writer was given no sample at all."""
@@ -211,7 +235,9 @@ class _Synthesis:
 
     def _samples(self, stream: Any, target: Path) -> Iterator[Sample]:
         """Yield the pictures in order; their rows go to the manifest once they are written."""
-        for one in self._parts():
+        for one in self._parts(read_part):
+            if one.left_out is None and one.sample_id in self.curated:
+                one.left_out, one.detail = self.curated[one.sample_id]
             if one.left_out is None and self.duplicates is not None and one.variant and one.looks is not None:
                 shifts = [part["name"] for part in one.row["shifts"]]
                 twin = self.duplicates.of(one.sample_id, shifts, one.looks)
@@ -227,6 +253,8 @@ class _Synthesis:
             if isinstance(picture, StoredPicture) and picture.place is not None:
                 one.row["image"] = _below(picture.place, target)
             stream.write(manifest.row_line(one.row))
+            if self.curator is not None:
+                self.rows.append(one.row)
 
     def _leave_out(self, one: Made) -> None:
         reason = one.left_out or "failed"
@@ -235,7 +263,7 @@ class _Synthesis:
         if len(examples) < 5:
             examples.append(f"{one.sample_id}: {one.detail}" if one.detail else one.sample_id)
 
-    def _parts(self) -> Iterator[Made]:
+    def _parts(self, reader: Callable[[Path], Iterable[T]]) -> Iterator[T]:
         """Yield what the workers made, in the order of the data set whoever finishes first."""
         done = {index for index in range(self.job.n_shards) if self.job.part(index).is_dir()}
         todo = [index for index in range(self.job.n_shards) if index not in done]
@@ -248,7 +276,7 @@ class _Synthesis:
                 done.add(other)
                 frames += len(self.job.shard(other))
                 self.report("frames", frames, len(self.job.sample_ids))
-            yield from read_part(self.job.part(index))
+            yield from reader(self.job.part(index))
 
     def _unmade(self) -> Iterator[str]:
         """Yield a note for each entry of the recipe, and each split, that no picture was made for."""
@@ -361,12 +389,14 @@ def _categories(opened: Dataset) -> Iterable[Mapping[str, Any]] | None:
 def _identity(job: Job, opened: Dataset) -> dict[str, Any]:
     """Return what makes two syntheses the same one, as plain values."""
     ids = hashlib.sha256("\n".join(job.sample_ids).encode()).hexdigest()
+    planned = json.dumps(job.planned, sort_keys=True)
     rows = None if job.rows is None else hashlib.sha256(json.dumps(job.rows, sort_keys=True).encode()).hexdigest()
     found: dict[str, Any] = json.loads(
         json.dumps(
             {
                 "recipe": None if job.rows is not None else job.recipe.plain(),
                 "replay": rows,
+                **({} if job.planned is None else {"planned": hashlib.sha256(planned.encode()).hexdigest()}),
                 "dataset": {
                     "name": opened.name,
                     "path": job.data.spec,
