@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -92,6 +92,12 @@ def read_crops(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
 
 def augmented(frame: Frame, size: tuple[int, int], rng: np.random.Generator) -> Frame:
     """A random view of `size` (H, W): scaled by 0.6 to 1.4, moved, perhaps mirrored, colours a little different."""
+    seen = viewed(frame, size, rng)
+    return replace(seen, image=recoloured(seen.image, rng))
+
+
+def viewed(frame: Frame, size: tuple[int, int], rng: np.random.Generator) -> Frame:
+    """A random view of `size` (H, W) in the colours of the frame."""
     height, width = size
     scale = float(np.exp(rng.uniform(np.log(0.6), np.log(1.4))))
     room_x, room_y = width - frame.image.shape[1] * scale, height - frame.image.shape[0] * scale
@@ -120,7 +126,7 @@ def augmented(frame: Frame, size: tuple[int, int], rng: np.random.Generator) -> 
     role = np.where((left_over >= LEAST_LEFT) & (sides[:, 1] >= SMALLEST_PX * 0.75), frame.role, -1).astype(np.int8)
     inside = (sides > 0).all(axis=1)
     return Frame(
-        image=recoloured(image, rng),
+        image=image,
         segmentation=pixels,
         boxes=boxes[inside],
         labels=frame.labels[inside],
