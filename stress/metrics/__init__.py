@@ -16,9 +16,9 @@ SCORERS: dict[Task, type[Scorer]] = {
 }
 
 
-def scorer_for(task: Task, classes: ClassMap, *, min_visibility: float) -> Scorer:
-    """Return the scorer of a task."""
-    return SCORERS[task](classes, min_visibility=min_visibility)
+def scorer_for(task: Task, classes: ClassMap, *, min_visibility: float, dependable: bool = False) -> Scorer:
+    """Return the scorer of a task; `dependable` keeps what calibration and detection of the unknown need."""
+    return SCORERS[task](classes, min_visibility=min_visibility, dependable=dependable)
 
 
 __all__ = ["SCORERS", "Metric", "Scorer", "scorer_for"]

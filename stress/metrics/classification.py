@@ -36,9 +36,10 @@ class ClassificationScorer:
         "truth": pa.list_(pa.int32()),
         "probabilities": pa.list_(pa.float32()),
     }
+    kept: ClassVar[Mapping[str, pa.DataType]] = {"frame_scores": pa.list_(pa.float32())}  # MSP, energy, max logit
 
-    def __init__(self, classes: ClassMap, *, min_visibility: float) -> None:
-        self.classes, self.n = classes, len(classes.names)
+    def __init__(self, classes: ClassMap, *, min_visibility: float, dependable: bool = False) -> None:
+        self.classes, self.n, self.dependable = classes, len(classes.names), dependable
 
     def probabilities(self, prediction: Predictions) -> NDArray[np.float32]:
         """Return (E,) probability of each evaluated class; several model classes of one class add up."""
@@ -58,6 +59,8 @@ class ClassificationScorer:
         truth = int(self.classes.from_dataset[label])
         shares = self.probabilities(prediction)
         payload = {"truth": np.array([truth], np.int32), "probabilities": shares}
+        if self.dependable:
+            payload["frame_scores"] = strangeness(prediction)
         if truth < 0:
             return Scored(quantities={}, payload=payload)
         best = int(shares.argmax())
@@ -119,6 +122,22 @@ class ClassificationScorer:
         grouped = np.zeros((n_groups, self.n * self.n), np.int64)
         np.add.at(grouped, (group, truth * self.n + best), 1)
         return (weights.astype(np.float64) @ grouped).reshape(-1, self.n, self.n)
+
+
+def strangeness(prediction: Predictions) -> NDArray[np.float32]:
+    """Return (3,) MSP, energy and max logit scores of a picture, higher for what the model knows less.
+
+    MSP: Hendrycks and Gimpel 2017; energy at temperature 1: Liu et al. 2020; max logit: Hendrycks et al. 2022. The last
+    two are NaN where the model gives probabilities alone.
+    """
+    assert prediction.probabilities is not None  # CheckedModel sees to it
+    found = np.full(3, np.nan, np.float32)
+    found[0] = -prediction.probabilities.max()
+    if prediction.logits is not None:
+        logits = prediction.logits.astype(np.float64)
+        top = logits.max()
+        found[1], found[2] = -(top + np.log(np.exp(logits - top).sum())), -top
+    return found
 
 
 def _top5(

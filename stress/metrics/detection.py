@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scenes.sample import Predictions, Sample, Task
 from stress.class_map import ClassMap
 from stress.metrics.average_precision import RECALLS, ClassMatches, precision_recall, weighted_ap
+from stress.metrics.lrp import LEAST_SCORE
 from stress.metrics.matching import ALL, VALID, VARIANTS, Finds, Masks, Matches, Truth, match, to_area
 from stress.metrics.outcomes import outcomes
 from stress.metrics.range import distances_m
@@ -54,9 +55,14 @@ class DetectionScorer:
         "counts": pa.list_(pa.int32()),
         "confusion": pa.list_(pa.int32()),
     }
+    kept: ClassVar[Mapping[str, pa.DataType]] = {
+        "find_scores": pa.list_(pa.float32()),
+        "find_classes": pa.list_(pa.int16()),
+        "find_ious": pa.list_(pa.float32()),  # with the object it took, 0 = none; what is ignored is left out
+    }
 
-    def __init__(self, classes: ClassMap, *, min_visibility: float) -> None:
-        self.classes, self.min_visibility = classes, min_visibility
+    def __init__(self, classes: ClassMap, *, min_visibility: float, dependable: bool = False) -> None:
+        self.classes, self.min_visibility, self.dependable = classes, min_visibility, dependable
         self.n = len(classes.names)
         self._areas: dict[int, tuple[weakref.ref[Masks], NDArray[np.float64]]] = {}
 
@@ -78,6 +84,8 @@ class DetectionScorer:
             "counts": counts.ravel(),
             "confusion": confusion.ravel(),
         }
+        if self.dependable:
+            payload |= _kept(truth, finds, boxes)
         return Scored(quantities={k: float(v) for k, v in quantities.items()}, payload=payload, objects=objects)
 
     def _truth(self, sample: Sample, verdicts: Sequence[Verdict], *, masks: bool) -> tuple[NDArray[np.int64], Truth]:
@@ -280,6 +288,24 @@ def _precision_recall_f1(counts: NDArray[np.float64], class_name: str | None) ->
         "f1": ratio(2 * right, 2 * right + wrong + missed),
     }
     return [SetFigure(key, draws, class_name=class_name) for key, draws in values.items()]
+
+
+def _kept(truth: Truth, finds: Finds, matches: Matches) -> dict[str, NDArray[Any]]:
+    """Return score, class and IoU of the finds that count, from the least score of LRP on."""
+    rows = np.flatnonzero((finds.scores >= LEAST_SCORE) & ~matches.shielded)
+    partner = matches.partner[rows]
+    found = partner >= 0
+    ious = np.zeros(len(rows), np.float32)
+    ious[found] = paired_iou(finds.boxes[rows[found]], truth.boxes[partner[found]])
+    classes = finds.classes[rows].astype(np.int16)
+    return {"find_scores": finds.scores[rows].astype(np.float32), "find_classes": classes, "find_ious": ious}
+
+
+def paired_iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) IoU of (N, 4) xyxy boxes with as many others, row by row."""
+    sides = np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
+    shared = np.prod(np.clip(sides, 0.0, None), axis=1)
+    return np.asarray(shared / np.maximum(to_area(one) + to_area(other) - shared, 1e-12), np.float64)
 
 
 def _columns(prefix: str, matches: Matches | None, n: int) -> dict[str, NDArray[Any]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scenes.errors import InputError
 from scenes.sample import Predictions, Sample, Task
 from stress.class_map import ClassMap
+from stress.metrics import pixels
 from stress.metrics.scored import CellScores, Metric, Payload, Scored, SetFigure
 from stress.statistics import Weights, mean_of, ratio
 from synth.audit import Verdict
@@ -34,9 +35,10 @@ class SegmentationScorer:
         Metric("pixel_accuracy", "pixel accuracy", "", "share of pixels of known class that are right"),
     )
     columns: ClassVar[Mapping[str, pa.DataType]] = {"confusion": pa.list_(pa.int64())}
+    kept: ClassVar[Mapping[str, pa.DataType]] = pixels.COLUMNS
 
-    def __init__(self, classes: ClassMap, *, min_visibility: float) -> None:
-        self.classes, self.n = classes, len(classes.names)
+    def __init__(self, classes: ClassMap, *, min_visibility: float, dependable: bool = False) -> None:
+        self.classes, self.n, self.dependable = classes, len(classes.names), dependable
         self._from_dataset = _table(classes.from_dataset, IGNORED)
         self._from_model = _table(classes.from_model, self.n)
 
@@ -60,10 +62,14 @@ class SegmentationScorer:
         return self._from_model[prediction.segmentation]
 
     def score(self, sample: Sample, verdicts: Sequence[Verdict], prediction: Predictions) -> Scored:
-        confusion = confusion_counts(self.truth(sample), self.predicted(prediction), self.n)
+        truth, predicted = self.truth(sample), self.predicted(prediction)
+        confusion = confusion_counts(truth, predicted, self.n)
         counts = confusion[None].astype(np.float64)
         quantities = {name: float(values[0]) for name, values in _summary(counts).items() if not np.isnan(values[0])}
-        return Scored(quantities=quantities, payload={"confusion": confusion.ravel()})
+        payload: dict[str, Any] = {"confusion": confusion.ravel()}
+        if self.dependable:
+            payload |= pixels.observe(truth, predicted, prediction, self.classes.from_model, self.n)
+        return Scored(quantities=quantities, payload=payload)
 
     def cell(self, payload: Payload, weights: Weights) -> CellScores:
         counts = payload.columns["confusion"].flatten().to_numpy().reshape(-1, self.n * (self.n + 1))
