@@ -20,6 +20,10 @@ def model_files(spec: str, model_yaml: str | Path | None) -> dict[str, str]:
     explained = Path(model_yaml) if model_yaml else None
     if prefix == "zoo":
         found = file_hashes([Path(__file__).parent / "zoo" / "weights" / f"{rest}.safetensors"])
+    elif prefix == "trained":
+        from stress.training.trained import files_of
+
+        found = files_of(rest)
     elif prefix in ("hf", "torchvision", "timm") or looks_like_attribute(spec):
         found = named_files(spec)
     else:

@@ -33,7 +33,7 @@ from stress.tables import read_cell, table_writer
 from stress.worker import Described, UnitDone, Worker
 
 CELLS_PER_UNIT = 6
-TORCH_PREFIXES = ("zoo", "torchvision", "timm", "hf")
+TORCH_PREFIXES = ("zoo", "torchvision", "timm", "hf", "trained")
 REPLICAS_ON_A_GPU = 4  # processes that shift pictures while others predict; each holds the model
 
 

@@ -15,9 +15,12 @@ from stress.adapters.checked import CheckedModel, checked
 from stress.adapters.yaml_spec import ModelSpec, beside, read_spec
 from stress.devices import resolve
 
-PREFIXES = ("zoo", "hf", "torchvision", "timm")
+PREFIXES = ("zoo", "hf", "torchvision", "timm", "trained")
 WEIGHTS = (".pt", ".pth", ".ts", ".ckpt", ".pkl", ".bin", ".torchscript", ".safetensors")
-FORMS = "module:attr, file.py:attr, a path to TorchScript or ONNX, zoo:NAME, hf:NAME, torchvision:NAME or timm:NAME"
+FORMS = (
+    "module:attr, file.py:attr, a path to TorchScript or ONNX, zoo:NAME, hf:NAME, torchvision:NAME, timm:NAME or "
+    "trained:DIR"
+)
 
 
 def load_model(
@@ -85,6 +88,10 @@ def _prefixed(prefix: str, rest: str, wish: _Wish) -> Any:
         from stress.adapters import transformers
 
         return transformers.load(rest, device=wish.device, trust=wish.trust, allow_download=wish.allow_download)
+    if prefix == "trained":
+        from stress.training import trained
+
+        return trained.load(rest, device=wish.device, trust=wish.trust, allow_download=wish.allow_download)
     options: dict[str, Any] = {
         "classes": wish.classes,
         "device": wish.device,

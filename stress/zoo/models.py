@@ -40,8 +40,12 @@ class ZooModel:
         self.class_names = weights.classes
         self.device = torch.device(device)
         self.module = weights.network.to(self.device).to(memory_format=torch.channels_last).eval()
-        self._fast = fused(self.module)
+        self.refresh()
         self._factor = 1.0  # by which the last pictures were shrunk
+
+    def refresh(self) -> None:
+        """Take over what the module's weights are now, for predictions."""
+        self._fast = fused(self.module)
 
     @property
     def n_parameters(self) -> int:
