@@ -147,6 +147,27 @@ class ExplainEntry(_Frozen):
         return {"method": value} if isinstance(value, str) else value
 
 
+class DependabilityEntry(_Frozen):
+    """What is kept and measured beside the score; `dependability: none` leaves all of it out.
+
+    embeddings: pictures of a cell whose embedding is kept, evenly over the data set; 0 = none
+    odin:       pictures of a cell that ODIN is tried on, which costs three passes of the model each; 0 = none
+    objects:    objects whose explanation is compared over the cells, not only that of failures; 0 = none
+    """
+
+    on: bool = True
+    embeddings: Annotated[int, Field(ge=0)] = 1000
+    odin: Annotated[int, Field(ge=0)] = 32
+    objects: Annotated[int, Field(ge=0)] = 24
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if value is None or value == "none":
+            return {"on": False}
+        return {"on": value} if isinstance(value, bool) else value
+
+
 class Plan(_Frozen):
     """What one stress run does.
 
@@ -159,6 +180,7 @@ class Plan(_Frozen):
     min_visibility: objects with less of them visible are set aside in the figure beside the headline
     resamples:      bootstrap resamples behind every interval
     predictions:    keep what the model said
+    dependability:  calibration, detection of the unknown, explanations by cell; see `DependabilityEntry`
     """
 
     shifts: tuple[ShiftEntry, ...] = (ShiftEntry(name="all"),)
@@ -172,8 +194,9 @@ class Plan(_Frozen):
     reference: str | None = None
     batch_size: Annotated[int, Field(ge=1)] = 4
     min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.3
-    resamples: Annotated[int, Field(ge=20)] = 300
+    resamples: Annotated[int, Field(ge=20)] = 500
     predictions: bool = True
+    dependability: DependabilityEntry = DependabilityEntry()
 
     @field_validator("shifts", "severities", "metrics", mode="before")
     @classmethod

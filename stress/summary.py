@@ -21,6 +21,7 @@ from synth.shift import SeverityTable
 
 CLEAN_CELL = Cell(CLEAN, 0.0)
 DIGITS = 6
+SHARES = frozenset(("accuracy", "top5", "pixel_accuracy", "precision", "recall"))  # of things that are counted
 Key = tuple[str, str | None, str | None, bool]  # metric, class, size, set aside
 CELLS = pa.schema(
     [
@@ -60,9 +61,9 @@ class Figures:
         families = {name: shift.family for name, shift in self.shifts.items()}
         return Grid({cell: value for cell, value in draws.items() if value is not None}, families)
 
-    def figure(self, draws: Draws) -> dict[str, Any]:
+    def figure(self, draws: Draws, *, share: bool | None = None) -> dict[str, Any]:
         """Return value, interval and n of one figure, as plain values."""
-        return plain(figure(draws, self.n_groups))
+        return plain(figure(draws, self.n_groups, share=share))
 
     def known_metrics(self) -> dict[str, dict[str, Any]]:
         """Return what is to be said of each metric that this run has."""
@@ -137,7 +138,7 @@ class Figures:
                         "metric": f.metric,
                         "class_name": f.class_name,
                         "size": f.size,
-                        **self.figure(f.draws),
+                        **self.figure(f.draws, share=f.metric in SHARES or None),
                         "delta": changed["value"],
                         "delta_low": changed["low"],
                         "delta_high": changed["high"],

@@ -14,7 +14,7 @@ import reports.comparison
 import stress
 from scenes.errors import InputError
 from scenes.plugins import load_attribute
-from stress.compare import Common, _holm, _p_value, _ranking, compare
+from stress.compare import Common, _holm, _ranking, compare, p_value
 from stress.gate import Budget, gate
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -104,7 +104,7 @@ def test_false_alarms_come_as_often_as_promised(groups):
     for _ in range(400):
         data = rng.normal(size=groups)
         picks = rng.integers(0, groups, (300, groups))
-        low += _p_value(np.concatenate([[data.mean()], data[picks].mean(axis=1)]), groups) < 0.05
+        low += p_value(np.concatenate([[data.mean()], data[picks].mean(axis=1)]), groups) < 0.05
     assert 0.02 <= low / 400 <= 0.08
 
 
