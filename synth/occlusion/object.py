@@ -2,8 +2,9 @@
 
 Size follows from the ground: an object that stands at row y is as large as its row's distance from the horizon says.
 The object in front slides from the side until the wanted fraction of the one behind is left visible, as far as it is
-large enough to hide it; it is labelled as what it is. Frames whose objects cannot be cut out (boxes only, all hidden or
-cut off) get street furniture, which has no label. A frame without objects stays as it is.
+large enough to hide it; it is labelled as what it is. Where none of the frame's objects can be cut out large enough
+(boxes only, all hidden or cut off, too coarse when enlarged), a road user is rendered, labelled where the data set has
+a class for it; where none fits, street furniture, which has no label. A frame without objects stays as it is.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from synth.random import Rng
 from synth.regions import Region, class_names, pick, regions
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
-from synth.sprites import WORDS, furniture
+from synth.sprites import CARS, PEOPLE, WORDS, furniture
 
+_MOST_ENLARGED = 1.7  # what would have to grow more is rendered instead: it would be blurred
 _TRIED = 10  # donors and targets looked at when drawing
 VISIBLE = SeverityTable(
     "visible fraction",
@@ -75,7 +77,7 @@ class FrontShift:
     changes: ClassVar[Change] = "content"
     table: ClassVar[SeverityTable] = VISIBLE
     params_type: ClassVar[type[InFrontParams]] = InFrontParams
-    kinds: ClassVar[tuple[str, ...]] = ()  # of road users rendered where the frame offers none
+    kinds: ClassVar[tuple[str, ...]] = ()  # of road users that stand in front; none = whatever the frame has
 
     max_targets: int = 3
     min_side_px: int = 8
@@ -87,6 +89,7 @@ class FrontShift:
         large = [r for r in found if min(r.width, r.height) >= self.min_side_px and not _fills(sample, r)]
         found = [r for r in large if ground.stands(r.window[3])] or large
         drawn = [_Draw.of(rng) for _ in range(self.max_targets)]
+        offered = self.kinds or (*CARS, "van", *PEOPLE)
         taken: list[tuple[Region, int, Actor, _Draw]] = []
         for target in found[:_TRIED]:
             if len(taken) == self.max_targets:
@@ -95,7 +98,7 @@ class FrontShift:
                 continue
             d = drawn[len(taken)]
             donor = _best_donor(ground, target, donors, d.nearer, d.taste)
-            chosen = choose_actor(ground, target, self.kinds, d.nearer, d.taste) if donor is None else None
+            chosen = choose_actor(ground, target, offered, d.nearer, d.taste) if donor is None else None
             if donor is None and chosen is None and self.kinds:
                 continue
             taken.append((target, 0 if donor is None else donor.key, chosen or Actor("", 0, d.nearer), d))
@@ -179,15 +182,16 @@ def _scale(ground: Ground, donor: Region, target: Region, nearer: float) -> floa
 
 
 def _best_donor(ground: Ground, target: Region, donors: list[Region], nearer: float, taste: float) -> Region | None:
-    """Return a donor that can hide most of the target; among those able to, one by taste."""
-    able = []
+    """Return a donor that can hide most of the target; among the smaller half of those able to, one by taste."""
+    able: list[tuple[float, Region]] = []
     for donor in donors if ground.stands(target.window[3]) else ():
         if donor.key == target.key or not ground.stands(donor.window[3]):
             continue
         factor = _scale(ground, donor, target, nearer)
-        if factor > 3.0:
+        if factor > _MOST_ENLARGED:
             continue
         tall = factor * donor.height - (foot_row(ground, target, nearer) - target.window[3])
         if tall >= 0.8 * target.height and factor * donor.width >= 0.8 * target.width:
-            able.append(donor)
-    return able[int(taste * len(able))] if able else None
+            able.append((factor * factor * donor.width * donor.height, donor))
+    able = sorted(able, key=lambda sized: sized[0])[: (len(able) + 1) // 2]
+    return able[int(taste * len(able))][1] if able else None

@@ -19,7 +19,8 @@ from synth.occlusion.graffiti_paint import coloured, sprayed
 from synth.radiometry import Linear
 from synth.random import Rng
 
-_MOST_LEAVES = 1600
+_MOST_LEAVES = 3200
+_SPREAD = 0.4  # by how much a hanging branch is wider on each side, a pixel farther up
 _WIDEST = 1.4  # of foliage, in sizes of the object: enough to hide it from any start
 KINDS = ("pole", "foliage", "plate", "dirt", "graffiti")
 
@@ -166,7 +167,8 @@ def _foliage(place: Place, seed: int) -> Occluder:
     """
     rng = Rng(seed, "foliage")
     bush = (rng.uniform() < 0.5 or place.window[1] > 0.2 * place.size[0]) and place.stands
-    window = place.around(1.1, 0.4, 1.1, 0) if bush else place.around(1.1, 0, 1.1, 0.4)
+    wide = 1.1 if bush else 1.1 + _SPREAD * place.window[1] / place.width
+    window = place.around(wide, 0.4, wide, 0) if bush else place.around(wide, 0, wide, 0.4)
     window = (*window[:3], _row(place)) if bush else (window[0], 0, *window[2:])
     h, w = window[3] - window[1], window[2] - window[0]
     anchor_x = place.window[0] + rng.uniform(0.2, 0.8) * place.width - window[0]
@@ -181,8 +183,9 @@ def _foliage(place: Place, seed: int) -> Occluder:
     room = 0.9 * min(anchor_x, w - anchor_x) / max(anchor_y, 1.0)  # the twig stays in the window up to the frame's edge
     drift = rng.uniform(-0.35, 0.35) * min(1.0, max(room, 0.0) / 0.35)
     if not bush:
-        aside = np.abs(px - anchor_x - drift * (anchor_y - py)) / max(3.0 * length, 0.25 * place.width)
-        distance = np.where((py < anchor_y) & (aside + 0.5 * uneven < 0.6), 0.05 * aside, distance)
+        reach = max(2.0 * length, 0.2 * place.width) + _SPREAD * np.maximum(anchor_y - py, 0)
+        aside = np.abs(px - anchor_x - drift * (anchor_y - py)) / reach
+        distance = np.where((py < anchor_y) & (aside + 0.6 * uneven < 0.7), 0.05 * aside, distance)
     near = distance < _WIDEST
     spots, distance = spots[near], distance[near]
     count = len(spots)
@@ -249,16 +252,16 @@ def _outlines(h: int, w: int, spots: NDArray[np.float64], length: float) -> NDAr
 
 def _dirt(place: Place, seed: int) -> Occluder:
     """Mud on the lens or windscreen: far nearer than what is in focus, so its edge is wide and fine detail is lost."""
-    window = place.around(0.3, 0.3, 0.3, 0.3)
+    window = place.around(0.9, 0.9, 0.9, 0.9)  # so wide that no splash ends at its edge
     x, y = _grid(window)
     rng = Rng(seed, "dirt")
     x1, y1, x2, y2 = place.window
-    cx, cy = rng.uniform(0.3, 0.7) * (x2 - x1) + x1, rng.uniform(0.3, 0.7) * (y2 - y1) + y1
+    cx, cy = rng.uniform(0.35, 0.65) * (x2 - x1) + x1, rng.uniform(0.35, 0.65) * (y2 - y1) + y1
     size = 0.5 * np.sqrt(place.width * place.height)
     shape = (window[3] - window[1], window[2] - window[0])
-    blobs = smooth_noise(seed, *shape, cell_px=max(3.0, 0.6 * size), octaves=3, gain=0.4)
+    blobs = smooth_noise(seed, *shape, cell_px=max(3.0, 0.7 * size), octaves=4, gain=0.5)
     distance = np.hypot((x - cx) * place.height / place.width, y - cy) * np.sqrt(place.width / place.height)
-    order = (distance + 0.9 * size * blobs).astype(np.float32)
+    order = (distance + 0.5 * size * blobs).astype(np.float32)
     colour = np.array(rng.choice(((0.10, 0.07, 0.045), (0.07, 0.06, 0.05), (0.16, 0.12, 0.08))), np.float32)
     shade = 1 + 0.25 * smooth_noise(seed + 1, *shape, cell_px=max(3.0, 0.4 * size))
 

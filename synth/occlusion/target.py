@@ -23,7 +23,7 @@ from synth.cutout import contact_shadow
 from synth.occlusion.occluders import KINDS, Occluder, Place, grow
 from synth.radiometry import luminance, to_linear
 from synth.random import Rng
-from synth.regions import Mask, Region, pick, regions
+from synth.regions import Mask, Region, class_names, pick, regions
 from synth.registry import register
 from synth.relabel import covered, note, painted_over
 from synth.shift import Change, Family, Need, SeverityTable
@@ -35,6 +35,12 @@ WORDS = {
     "dirt": "dirt on the lens covers it",
     "graffiti": "paint covers its surface",
 }
+# fmt: off
+UNPAINTED = frozenset((
+    "person", "pedestrian", "rider", "cyclist", "bicyclist", "animal", "dog", "cat", "horse", "sheep", "cow", "bird",
+    "bicycle", "bike", "motorcycle", "motorbike", "traffic light", "traffic_light",
+))
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -76,15 +82,21 @@ class CoverShift:
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> TargetParams:
         found = [r for r in regions(sample) if min(r.width, r.height) >= self.min_side_px]
-        chosen = _apart([found[i] for i in rng.permutation(len(found))], self.max_targets)
-        offered = self.drawn_kinds()
+        found = [found[i] for i in rng.permutation(len(found))]
+        chosen = _apart([r for r in found if self._kinds_for(sample, r)], self.max_targets)
         draws = [(rng.uniform(), rng.seed()) for _ in range(self.max_targets)][: len(chosen)]
+        offers = [self._kinds_for(sample, region) for region in chosen]
         return TargetParams(
             visible_fraction=self.table.at(severity),
             targets=tuple(region.key for region in chosen),
-            kinds=tuple(offered[int(which * len(offered))] for which, _ in draws),
+            kinds=tuple(offer[int(which * len(offer))] for offer, (which, _) in zip(offers, draws, strict=True)),
             seeds=tuple(seed for _, seed in draws),
         )
+
+    def _kinds_for(self, sample: Sample, region: Region) -> tuple[str, ...]:
+        """Return the kinds that may cover an object: nobody sprays paint on people, animals and bicycles."""
+        offered = self.drawn_kinds()
+        return tuple(kind for kind in offered if kind != "graffiti") if _unpainted(sample, region) else offered
 
     def apply(self, sample: Sample, params: TargetParams) -> Sample:
         if not params.targets:
@@ -200,6 +212,19 @@ def _shading(image: Image, region: Region) -> NDArray[np.float32]:
     level = float(smooth[region.mask].mean())
     shade: NDArray[np.float32] = np.clip(smooth / level, 0.5, 1.6) ** np.float32(0.7)
     return shade
+
+
+def _unpainted(sample: Sample, region: Region) -> bool:
+    """Tell whether an object is of a class that graffiti is not found on, as far as names are known."""
+    names, notes = class_names(sample), sample.annotations
+    if region.row >= 0:
+        code = int(notes.labels[region.row])
+    elif notes.segmentation is not None and region.key < 0:
+        values = notes.segmentation[region.slices][region.mask]
+        code = int(values[len(values) // 2])
+    else:
+        return False
+    return 0 <= code < len(names) and names[code] in UNPAINTED
 
 
 def _apart(candidates: list[Region], most: int) -> list[Region]:
