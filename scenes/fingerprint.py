@@ -12,7 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scenes.plugins import looks_like_attribute
+from scenes.sample import Image
 
 
 def named_files(spec: str) -> dict[str, str]:
@@ -69,3 +72,14 @@ def file_hashes(paths: Iterable[Path]) -> dict[str, str]:
 def short_hash(data: bytes) -> str:
     """Return the first 32 digits of SHA-256."""
     return hashlib.sha256(data).hexdigest()[:32]
+
+
+def pixel_hash(image: Image) -> str:
+    """Return SHA-256 of a picture's shape and pixels, whatever file they came from.
+
+    >>> pixel_hash(np.zeros((1, 2, 3), np.uint8)) == pixel_hash(np.zeros((2, 1, 3), np.uint8))
+    False
+    """
+    state = hashlib.sha256(repr(image.shape).encode())
+    state.update(np.ascontiguousarray(image).data)
+    return state.hexdigest()

@@ -22,7 +22,7 @@ import numpy as np
 from scenes.datasets.base import count, plain
 from scenes.environment import installed, own_version
 from scenes.errors import InputError
-from scenes.sample import Image, Sample
+from scenes.sample import Sample
 from synth.audit import Verdict
 from synth.backends.shift import BackendShift
 from synth.chain import AnyShift, Chain, Part
@@ -45,17 +45,6 @@ def versions() -> Mapping[str, str]:
     found = {"roadproof": own_version()}
     found.update({name: version for name in _PACKAGES if (version := installed(name)) is not None})
     return found
-
-
-def pixel_hash(image: Image) -> str:
-    """Return SHA-256 of a picture's shape and pixels, whatever file they came from.
-
-    >>> pixel_hash(np.zeros((1, 2, 3), np.uint8)) == pixel_hash(np.zeros((2, 1, 3), np.uint8))
-    False
-    """
-    state = hashlib.sha256(repr(image.shape).encode())
-    state.update(np.ascontiguousarray(image).data)
-    return state.hexdigest()
 
 
 def labels_hash(sample: Sample) -> str:
