@@ -1,7 +1,7 @@
 """`trained:DIR`: a model that was trained again, as the model it came from and the weights it has now.
 
 DIR holds `trained.json` (schema `roadproof.trained/1`) and `weights.safetensors`; `--model trained:DIR` takes it
-wherever a model is asked for. Where another program trained it, `trained.json` may name the model in that program's own way.
+wherever a model is asked for. Where another program trained it, `trained.json` may name the model in its own way.
 """
 
 from __future__ import annotations
