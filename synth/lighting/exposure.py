@@ -7,6 +7,8 @@ so photon noise and read noise (EMVA 1288) show, and 8 bits leave few steps.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -15,10 +17,11 @@ from scipy.special import ndtri
 from scenes.sample import Image
 from synth.lighting.rows import folded, hashed
 from synth.radiometry import rows_of, to_linear, to_srgb
+from synth.random import Rng
 
 FULL_WELL_E = 10_000.0  # electrons of white at ISO 100, a 3 micrometre pixel
 _LEVELS = 128  # that chance has: a table of 32 kB stays in the cache
-_LAST_LEVEL = np.int32(_LEVELS - 1)
+_RING, _PIECE = 1 << 16, 1 << 12  # numbers to draw chance from, and how many of a row are taken together
 _NORMAL = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
 _NORMAL /= np.sqrt(np.mean(_NORMAL**2))
 
@@ -48,7 +51,7 @@ def _drawn(image: Image, table: NDArray[np.uint8], seed: int) -> Image:
     table: (_LEVELS, 256) codes, each row as likely
     """
     out = np.empty(image.shape, np.uint8)
-    _draw(flat(image), np.ascontiguousarray(table).reshape(-1), folded(seed), rows_of(out))
+    _draw(flat(image), np.ascontiguousarray(table).reshape(-1), _chances(), folded(seed), rows_of(out))
     return out
 
 
@@ -57,15 +60,27 @@ def flat(image: Image) -> NDArray[np.uint8]:
     return rows_of(np.ascontiguousarray(image))
 
 
+@cache
+def _chances() -> NDArray[np.uint16]:
+    """Return (_RING + _PIECE,) places of table rows by chance, every level as often; the end repeats the start."""
+    order = np.argsort(Rng(0, "exposure").uniforms(_RING), kind="stable")
+    ring = ((order % _LEVELS) << 8).astype(np.uint16)
+    return np.concatenate([ring, ring[:_PIECE]])
+
+
 @njit(cache=True, nogil=True)
-def _draw(image, table, seed, out):  # type: ignore[no-untyped-def]  # numba infers
+def _draw(image, table, chances, seed, out):  # type: ignore[no-untyped-def]  # numba infers
+    """Take chance from a ring of numbers, from another place for each piece of a row, as film grain is made in AV1."""
     width = image.shape[1]
-    words = (width + 3) // 4
-    bits = np.empty(words, np.uint32)
-    chance = bits.view(np.uint8)
+    pieces = (width + _PIECE - 1) // _PIECE
     for i in range(image.shape[0]):
-        for j in range(words):
-            bits[j] = hashed(seed, i * words + j)
-        codes, drawn = image[i], out[i]
-        for k in range(width):
-            drawn[k] = table[(np.int32(chance[k]) & _LAST_LEVEL) << 8 | np.int32(codes[k])]
+        for piece in range(pieces):
+            first, end = piece * _PIECE, min((piece + 1) * _PIECE, width)
+            place = np.int64(hashed(seed, i * pieces + piece)) % _RING
+            _draw_piece(image[i, first:end], table, chances[place : place + end - first], out[i, first:end])
+
+
+@njit(cache=True, nogil=True)
+def _draw_piece(codes, table, chance, out):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(codes.size):
+        out[k] = table[np.uint32(chance[k]) | np.uint32(codes[k])]
