@@ -45,6 +45,8 @@ BASE = {
     "skipped_at": pa.string(),  # read | shift | score
     "params": pa.string(),  # JSON
     "completed": pa.string(),  # JSON
+    "width": pa.int32(),  # of the picture, null where the sample is left out
+    "height": pa.int32(),
     "quantities": pa.list_(QUANTITY),
     "objects": pa.list_(OBJECT),
 }
@@ -61,6 +63,8 @@ class PartRow:
     params: Mapping[str, Any] = field(default_factory=dict)
     completed: Mapping[str, str] = field(default_factory=dict)
     scored: Scored | None = None
+    width: int | None = None
+    height: int | None = None
     skipped: str | None = None
     skipped_at: str | None = None
 
@@ -75,6 +79,8 @@ class PartRow:
             "skipped_at": self.skipped_at,
             "params": json.dumps(dict(self.params), separators=(",", ":")),
             "completed": json.dumps(dict(self.completed), separators=(",", ":")),
+            "width": self.width,
+            "height": self.height,
             "quantities": quantities,
             "objects": [] if scored is None else [_object(row) for row in scored.objects],
         }

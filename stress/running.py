@@ -269,7 +269,7 @@ class _Run:
         return {cell: found[cell] for cell in cells}
 
     def _write_tables(self, cells: Iterable[Cell], exclusion: Exclusion) -> None:
-        columns = ("sample_id", "params", "completed", "quantities", "objects")
+        columns = ("sample_id", "params", "completed", "width", "height", "quantities", "objects")
         with table_writer(self.folder.path, self.group_names) as writer:
             for cell in cells:
                 shards = range(self.job.n_shards)

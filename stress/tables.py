@@ -40,6 +40,8 @@ SAMPLES = pa.schema(
         ("severity", pa.float32()),
         ("params", pa.string()),
         ("completed", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
     ]
 )
 OBJECTS = pa.schema([*list(SAMPLES)[:4], *list(OBJECT), ("params", pa.string())])
@@ -98,6 +100,8 @@ class TableWriter:
                 "severity": pa.array([cell.severity] * n, pa.float32()),
                 "params": table.column("params"),
                 "completed": table.column("completed"),
+                "width": table.column("width"),
+                "height": table.column("height"),
             }
         )
         self._writers["samples"].write_table(frame.cast(SAMPLES))

@@ -190,6 +190,7 @@ class Worker:
                 what = f"{type(error).__name__}: {_one_line(error)}"
                 raise InputError(f"shift {cell.label} failed on sample {read.sample_id!r}: {what}") from error
             row.params, row.completed = params_as_mapping(variant.params), variant.completed
+            row.width, row.height = variant.sample.width, variant.sample.height
             variants.append((row, variant))
         predictions = self.predict([variant.sample for _, variant in variants])
         with self._timed("score"):
