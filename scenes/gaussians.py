@@ -32,6 +32,7 @@ from scenes.splats.fit import FitSettings, Progress, fit
 from scenes.splats.labels import SOLID, annotate, without_specks
 from scenes.splats.lift import lifted, seen_by
 from scenes.splats.loss import psnr
+from scenes.splats.relight import LEVEL, Frame, light_of, relit
 
 __all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene"]
 
@@ -62,15 +63,15 @@ class GaussianScene:
 
         `meta["unseen"]` (H, W) is True where nothing is known of the scene, see `unseen_map`.
         """
-        editor = Editor(self.cloud, dict(self.objects), _load_other)
+        editor = Editor(self.cloud, dict(self.objects), _load_other, light=light_of(self.about))
         editor.carry_out(edits)
         cloud = editor.cloud
         picture, alpha, best, _ = self._rasterise(cloud, camera)
         unseen = unseen_map(cloud, best, alpha)
         instances, segmentation = self._maps(cloud, best, alpha)
         depth = self._depth(cloud, camera, alpha, best)
-        if editor.brightness != 1.0:
-            picture = relit(picture, editor.brightness)
+        if editor.light is not None:
+            picture = self._relit(cloud, Frame(picture, depth, depth == np.inf, camera), editor)
         if editor.fog is not None:
             picture = fogged(picture, depth, camera, editor.fog)
         image = to_image(picture)
@@ -136,10 +137,23 @@ class GaussianScene:
             depth[above & sky.numpy()[np.maximum(best, 0)] & (alpha >= SOLID)] = np.inf
         return depth
 
+    def _relit(self, cloud: Cloud, frame: Frame, editor: Editor) -> NDArray[np.float32]:
+        if editor.light is None:
+            return frame.picture
+        solid = cloud.take(~self._sky(cloud))
+        flat = self._of(solid, LEVEL)
+        return relit(frame, solid, editor.captured_light, editor.light, flat=flat, backend=self.backend)
+
     def _sky(self, cloud: Cloud) -> torch.Tensor:
-        if cloud.classes is None or SKY not in self.class_names:
-            return torch.zeros(len(cloud), dtype=torch.bool)
-        return cloud.classes == self.class_names.index(SKY)
+        return self._of(cloud, (SKY,))
+
+    def _of(self, cloud: Cloud, classes: Sequence[str]) -> torch.Tensor:
+        """Return (N,) which Gaussians are of some classes."""
+        found = torch.zeros(len(cloud), dtype=torch.bool)
+        for name in classes:
+            if cloud.classes is not None and name in self.class_names:
+                found |= cloud.classes == self.class_names.index(name)
+        return found
 
     def _silhouette(self, cloud: Cloud, camera: Camera, number: int) -> tuple[NDArray[np.bool_], int, int]:
         """Return where an object alone would be seen, on a canvas half a picture larger on every side.
@@ -266,14 +280,6 @@ def to_image(picture: NDArray[np.floating[Any]]) -> Image:
     """Return (H, W, 3) uint8 of values in [0, 1]."""
     image: Image = np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
     return image
-
-
-def relit(picture: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
-    """Return the picture with all light multiplied, in linear radiance."""
-    from scenes.splats.editing import to_linear, to_srgb
-
-    linear = to_linear(torch.from_numpy(picture.clip(0, 1)).double()) * brightness
-    return to_srgb(linear.clamp(0, 1)).float().numpy()
 
 
 def fogged(

@@ -35,6 +35,7 @@ from scenes.errors import InputError
 from scenes.splats.cloud import Cloud, base_colour, joined
 from scenes.splats.harmonics import C0
 from scenes.splats.moving import moved, scaled
+from scenes.town.light import Weather
 
 Matrix = NDArray[np.float64]
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
@@ -57,11 +58,14 @@ Loader = Callable[[str], tuple[Cloud, dict[int, SplatObject]]]
 class Editor:
     """Gaussians and objects of a scene while edits are carried out on them, in their order."""
 
-    def __init__(self, cloud: Cloud, objects: dict[int, SplatObject], load: Loader) -> None:
+    def __init__(
+        self, cloud: Cloud, objects: dict[int, SplatObject], load: Loader, *, light: Weather | None = None
+    ) -> None:
         self.cloud, self.objects = cloud, dict(objects)
+        self.captured_light = light  # None where unknown
+        self.light: Weather | None = None  # after edits; None = as captured
         self.fog: SetFog | None = None
         self.falling: SetRain | SetSnow | None = None
-        self.brightness = 1.0  # of all light, relative to that of the capture
         self._load = load
 
     def carry_out(self, edits: Sequence[Edit]) -> None:
@@ -73,23 +77,31 @@ class Editor:
                 self.fog = edit
             elif isinstance(edit, SetRain | SetSnow):
                 self.falling = edit
-            elif isinstance(edit, SetSky):
+            elif isinstance(edit, SetSun | SetSky):
                 self._relight(edit)
-            elif isinstance(edit, SetSun | SetGround):
-                name = type(edit).__name__
-                raise InputError(f"{name}: fitted Gaussians have their light and ground baked in; use the town")
+            elif isinstance(edit, SetGround):
+                raise InputError("SetGround: fitted Gaussians have their ground baked in; use the town")
             elif isinstance(edit, Add):
                 self._add(edit)
             else:
                 self._change(edit)
 
-    def _relight(self, edit: SetSky) -> None:
-        """Take the brightness; clouds would move shadows, which are baked in."""
-        if edit.overcast:
-            raise InputError("SetSky: fitted Gaussians have their shadows baked in: expected overcast 0; use the town")
+    def _relight(self, edit: SetSun | SetSky) -> None:
+        """Change the light; the pictures follow, see scenes/splats/relight.py."""
+        from scenes.splats.relight import EVEN
+
+        light = self.light or self.captured_light or EVEN
+        if isinstance(edit, SetSun):
+            if edit.strength < 0:
+                raise InputError(f"SetSun: expected strength >= 0, got {edit.strength}")
+            at = {"azimuth_rad": edit.azimuth_rad, "elevation_rad": edit.elevation_rad}
+            self.light = replace(light, **at, strength=edit.strength)
+            return
+        if not 0 <= edit.overcast <= 1:
+            raise InputError(f"SetSky: expected overcast in [0, 1], got {edit.overcast}")
         if edit.brightness < 0:
             raise InputError(f"SetSky: expected brightness >= 0, got {edit.brightness}")
-        self.brightness = edit.brightness
+        self.light = replace(light, overcast=edit.overcast, brightness=edit.brightness)
 
     def frame(self, number: int) -> Matrix:
         """Return object to world (4, 4): of its 3D box, on the ground, else the middle of its Gaussians."""

@@ -20,7 +20,7 @@ from scenes.camera import Camera, look
 from scenes.capture import Capture, open_capture
 from scenes.captures.axes import to_opengl
 from scenes.datasets import open_dataset
-from scenes.edits import Add, Move, Recolour, Remove, Reshape, Retexture, SetFog, SetSky, SetSun, Turn
+from scenes.edits import Add, Move, Recolour, Remove, Reshape, Retexture, SetFog, SetGround, SetSky, Turn
 from scenes.errors import InputError
 from scenes.gaussians import FitSettings, GaussianScene, fit_scene, open_scene, to_image
 from scenes.images import write_png
@@ -291,10 +291,9 @@ def test_less_light_is_less_light_everywhere() -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (SetSky(0.7), "shadows baked in"),
         (Remove(9), r"Remove: no object 9 in this scene; it has \[1, 2\]"),
         (Reshape(1, height=0.0), "expected factors > 0"),
-        (SetSun(0.0, 1.0), "SetSun: fitted Gaussians have their light"),
+        (SetGround("wet"), "SetGround: fitted Gaussians have their ground baked in"),
         (Add("bus", 1.0, 2.0), "Add: bus: no such scene"),
         (Add("copy:7", 1.0, 2.0), "no object 7"),
         (SetFog(-1.0), "visibility_m > 0"),
