@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stress.reproduction import reproduce
     from stress.results import Results, read
     from stress.running import Interrupted, RunResult, run
+    from stress.training.retraining import retrain
 
 _HOME = {
     "Calibration": "stress.calibration",
@@ -30,6 +31,7 @@ _HOME = {
     "reproduce": "stress.reproduction",
     "dry_run": "stress.estimate",
     "run": "stress.running",
+    "retrain": "stress.training.retraining",
 }
 __all__ = [
     "Calibration",
@@ -42,6 +44,7 @@ __all__ = [
     "dry_run",
     "read",
     "reproduce",
+    "retrain",
     "run",
 ]
 
