@@ -512,6 +512,39 @@ def mine(run: Path, least: int, seed: int) -> None:
 
 @main.command()
 @click.argument("run", type=path(exists=True, file=False))
+@click.option("--out", type=path(file=False), required=True, metavar="DIR", help="Folder of the new training set.")
+@click.option("--images", type=int, required=True, metavar="N", help="Pictures of the set, clean frames included.")
+@click.option("--clean-share", type=float, default=0.5, show_default=True, help="Share of clean frames, 0 to 0.9.")
+@click.option("--hold-out", default="", metavar="FAMILY[,FAMILY]", help="Families whose shifts are never used.")
+@click.option("--dataset", metavar="ROOT", help="Where training frames come from; the run's own data unless given.")
+@click.option("--split", metavar="NAME", help="Split of the training frames; train where there is one unless given.")
+@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Frames to choose from; N of --images.")
+@click.option("--embed", default="zoo:classifier", show_default=True, metavar="MODEL", help="Tells pictures apart.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
+@click.option("--workers", type=int, metavar="N", help="Processes; one per core. The new set does not depend on it.")
+def feedback(run: Path, out: Path, embed: str, **options: Any) -> None:
+    """Make a labelled training set of what the model lost in a finished RUN.
+
+    Frames that the run was not tested on go through the shifts under which most was lost, on the classes, sizes and
+    distances that lost most, and stand beside clean frames. DIR is a data set in the source's own format, with
+    weights.csv (sampling weights), feedback.json and a card, README.md. The same command goes on where it was stopped.
+    """
+    import shlex
+    import sys
+
+    from stress.feedback import make_feedback
+
+    command = shlex.join(["roadproof", *sys.argv[1:]])
+    made = make_feedback(run, out, embedder=embed, command=command, **options)
+    if made.already_done:
+        click.echo(f"done   {out} was finished already; nothing was made", err=True)
+    for line in made.words():
+        click.echo(line, err=True)
+    click.echo(str(out))
+
+
+@main.command()
+@click.argument("run", type=path(exists=True, file=False))
 @click.argument("failure")
 @click.option("--out", type=path(folder=False), metavar="FILE", help="PNG to write; RUN-FAILURE.png here unless given.")
 def reproduce(run: Path, failure: str, out: Path | None) -> None:

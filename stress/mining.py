@@ -8,7 +8,7 @@ source groups that they were not sought in (see `stress.slices`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,17 @@ def mine(run_dir: str | Path, *, seed: int = 0, least: int = 20, keep: int = 12)
     return summary
 
 
-def mined(results: Results, *, seed: int = 0, least: int = 20, keep: int = 12) -> dict[str, Any]:
-    """Mine a finished run and return what was found as plain values; nothing is written."""
+def mined(
+    results: Results, *, seed: int = 0, least: int = 20, keep: int = 12, shifts: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Mine a finished run and return what was found as plain values; nothing is written.
+
+    shifts: names of those that are looked at; all of the run when not given
+    """
     table = objects_of(results)
+    if shifts is not None:
+        seen = np.isin(table["shift"], [CLEAN, *shifts])
+        table = {name: column[seen] for name, column in table.items()}
     truths = table["outcome"] != "ignored"
     truths &= ~np.isin(table["outcome"], FALSE_FINDS)
     clean, shifted = paired({name: column[truths] for name, column in table.items()})
