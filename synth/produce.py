@@ -13,6 +13,7 @@ import numpy as np
 from scenes.datasets import limited
 from scenes.datasets.source import DataSource
 from scenes.errors import InputError
+from scenes.fingerprint import pixel_hash
 from scenes.images import encode_jpeg, encode_png
 from scenes.memory import give_back
 from scenes.sample import Dataset, Image, Sample
@@ -130,7 +131,7 @@ class Worker:
         inner = getattr(self.dataset, "dataset", self.dataset)
         if hasattr(inner, "image_path") and hasattr(inner, "root"):
             path = inner.image_path(sample.sample_id).relative_to(inner.root).as_posix()
-        digest = manifest.pixel_hash(sample.image)
+        digest = pixel_hash(sample.image)
         return {**self.job.source, "sample_id": sample.sample_id, "path": path, "sha256": digest}
 
     def _none(self, sample_id: str, variant: int, reason: str, detail: str = "") -> Made:
@@ -221,7 +222,7 @@ class Worker:
             "license": self._license(sample) if drawn is None or "license" not in drawn else drawn["license"],
             "left_out": dropped,
             "verdicts": manifest.verdict_rows(verdicts),
-            "sha256": manifest.pixel_hash(image),
+            "sha256": pixel_hash(image),
             "labels_sha256": manifest.labels_hash(final),
             "versions": dict(manifest.versions()),
         }

@@ -15,6 +15,7 @@ import numpy as np
 
 from scenes.datasets.source import DataSource
 from scenes.errors import InputError
+from scenes.fingerprint import pixel_hash
 from scenes.images import read_image
 from scenes.progress import Report
 from synth import manifest
@@ -126,7 +127,7 @@ def _distance(old: Mapping[str, Any], new: Mapping[str, Any], then: Path, now: P
     if not old.get("image") or not new.get("image") or not (then / old["image"]).is_file():
         return None
     first, second = read_image(then / old["image"]), read_image(now / new["image"])
-    if first.shape != second.shape or manifest.pixel_hash(first) != old["sha256"]:
+    if first.shape != second.shape or pixel_hash(first) != old["sha256"]:
         return None
     return float(np.abs(first.astype(np.int16) - second).max())
 

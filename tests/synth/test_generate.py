@@ -14,11 +14,12 @@ import synth
 from scenes.datasets import open_dataset, write_dataset
 from scenes.datasets.cityscapes import CLASS_NAMES as CITYSCAPES
 from scenes.errors import InputError
+from scenes.fingerprint import pixel_hash
 from scenes.images import StoredPicture, read_image
 from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.labels import gone, told_truly
-from synth.manifest import pixel_hash, read_manifest
+from synth.manifest import read_manifest
 from synth.pipeline import Shifted, shifted
 from synth.registry import create
 from synth.splits import dealt, split_of

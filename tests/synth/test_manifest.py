@@ -14,9 +14,10 @@ import pytest
 import synth
 from scenes.datasets import write_dataset
 from scenes.errors import InputError
+from scenes.fingerprint import pixel_hash
 from scenes.images import read_image, write_png
 from synth.boxworld import box_sample
-from synth.manifest import NAME, labels_hash, pixel_hash, read_manifest, shift_of
+from synth.manifest import NAME, labels_hash, read_manifest, shift_of
 from synth.replaying import compare
 
 NAMES = tuple(f"class{i}" for i in range(8))
