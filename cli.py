@@ -764,6 +764,44 @@ def _fit_progress() -> Iterator[Callable[[Any], None]]:
         yield report
 
 
+@main.group()
+def train() -> None:
+    """Train learned generators, small or from your own checkpoints."""
+
+
+@train.command("gan")
+@click.argument("first", metavar="A", type=path(exists=True, file=False))
+@click.argument("second", metavar="B", type=path(exists=True, file=False))
+@click.option(
+    "--out", type=path(file=False), required=True, help="Folder of the training; the same command resumes it."
+)
+@click.option("--paired", is_flag=True, help="Equal names in A and B are the same frame (pix2pix).")
+@click.option("--method", type=click.Choice(["pix2pix", "cyclegan", "cut"]), help="cut unless paired.")
+@click.option("--network", default="resnet_6blocks", show_default=True, help="Or resnet_9blocks, unet_128, unet_256.")
+@click.option("--width", type=int, default=64, show_default=True, help="Channels of its first layer.")
+@click.option("--norm", default="instance", show_default=True, help="Or batch (tiles of large frames agree), none.")
+@click.option("--blur", is_flag=True, help="Anti-aliased sampling, as CUT has it.")
+@click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option("--side", type=int, default=128, show_default=True, help="Of the square crops, pixels.")
+@click.option("--batch", type=int, default=4, show_default=True, help="Crops a step.")
+@click.option("--rate", type=float, default=2e-4, show_default=True, help="Learning rate.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def train_gan(first: Path, second: Path, out: Path, device: str, **options: Any) -> None:
+    """Train a translation that turns pictures below A into such as those below B.
+
+    OUT/generator.safetensors is what shifts take: {name: lighting/gan_night, options: {weights: ...}}.
+    """
+    from reports import learning
+    from stress.devices import resolve
+    from synth.gan.training import train_gan
+
+    done = train_gan(first, second, out, device=resolve(device), **options)
+    for file in done.files:
+        click.echo(str(file))
+    click.echo(str(learning.write(out)))
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
