@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scenes.sample import Dataset
+from stress.dependability_results import calibration_block
 from stress.environment import own_version
 from stress.exclusion import Exclusion
 from stress.folder import read_json
@@ -79,11 +80,20 @@ def assemble(
         "curves": figures.curves(),
         "confusion": figures.confusion(),
         "audit": figures.audit(),
+        **_dependability(job, figures, described.model["task"]),
         "gallery": gallery,
         "skipped": exclusion.listed(),
         "environment": read_json(job.out / "environment.json"),
         "notes": list(dict.fromkeys([*figures.notes(), *facts.notes])),
     }
+
+
+def _dependability(job: Job, figures: Figures, task: Any) -> dict[str, Any]:
+    """Return the blocks beside the score, none where the plan leaves them out."""
+    if not job.plan.dependability.on:
+        return {}
+    families = {name: shift.family for name, shift in figures.shifts.items()}
+    return {"calibration": calibration_block(figures.cells, task, families, figures.n_groups, job.plan.seed)}
 
 
 def _mce(job: Job, figures: Figures, task: str) -> dict[str, Any] | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.dependability import CellDependability, Judge
 from stress.folder import RunFolder
 from stress.metrics import Scorer
 from stress.metrics.scored import CellScores
-from stress.plan import Cell
+from stress.plan import CLEAN, Cell
 from stress.statistics import group_weights
 from stress.tables import audit_counts, completions, payload, read_cell
 
@@ -49,6 +51,7 @@ class CellSummary:
     audit: dict[str, int]
     completed: dict[str, set[str]] = field(default_factory=dict)
     n_samples: int = 0
+    dependability: CellDependability | None = None
 
 
 def skips_of(folder: RunFolder, cell: Cell, n_shards: int) -> list[Skip]:
@@ -58,17 +61,23 @@ def skips_of(folder: RunFolder, cell: Cell, n_shards: int) -> list[Skip]:
     return [Skip(cell, r["index"], r["sample_id"], r["skipped_at"], r["skipped"]) for r in rows]
 
 
-def summarise(folder: RunFolder, scorer: Scorer, task: CellTask) -> CellSummary:
-    """Return the figures of one cell."""
-    table = read_cell(folder, task.cell, range(task.n_shards), task.excluded)
+def summarise(folder: RunFolder, scorer: Scorer, task: CellTask, judge: Judge | None = None) -> CellSummary:
+    """Return the figures of one cell; with a judge those of its dependability too."""
+    shards = range(task.n_shards)
+    table = read_cell(folder, task.cell, shards, task.excluded)
     kept, renumbered = used_groups(task.groups, task.excluded)
     weights = group_weights(kept, task.resamples, seed=task.seed)
+    dependability = None
+    if judge is not None:
+        clean = functools.partial(read_cell, folder, Cell(CLEAN, 0.0), shards, task.excluded)
+        dependability = judge.cell(table, clean, renumbered, weights)
     return CellSummary(
         cell=task.cell,
         scores=scorer.cell(payload(table, scorer, renumbered), weights),
         audit=audit_counts(table),
         completed=completions(table),
         n_samples=table.num_rows,
+        dependability=dependability,
     )
 
 

@@ -15,6 +15,7 @@ from scenes.sample import Dataset, Predictions, Sample
 from stress.adapters.checked import CheckedModel
 from stress.cells import CellSummary, CellTask, Skip, skips_of, summarise
 from stress.class_map import ClassMap
+from stress.dependability import Judge
 from stress.devices import resolve
 from stress.evidence import CandidatesTask, EvidenceTask, find_candidates, make_evidence
 from stress.execute import Unit
@@ -93,7 +94,22 @@ class Worker:
     @cached_property
     def scorer(self) -> Scorer:
         self.check()
-        return scorer_for(self.model.task, self.classes, min_visibility=self.job.plan.min_visibility)
+        return scorer_for(
+            self.model.task,
+            self.classes,
+            min_visibility=self.job.plan.min_visibility,
+            dependable=self.job.plan.dependability.on,
+        )
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        return Judge(self.scorer, self.job.plan.seed) if self.job.plan.dependability.on else None
+
+    @cached_property
+    def columns(self) -> Mapping[str, Any]:
+        """The columns of a part beside those that every task has."""
+        kept = self.scorer.kept if self.job.plan.dependability.on else {}
+        return {**self.scorer.columns, **kept}
 
     def check(self) -> None:
         """Raise unless the data set has labels for the model's task and a class in common with it."""
@@ -203,7 +219,7 @@ class Worker:
             if self.job.plan.predictions:
                 said = {row.sample_id: p for (row, _), p in zip(variants, predictions, strict=True)}
                 write_predictions(self.folder.predictions(cell, shard), said, self.model.class_names, key=self.job.key)
-            write_part(self.folder.part(cell, shard), rows, self.scorer.columns, key=self.job.key)
+            write_part(self.folder.part(cell, shard), rows, self.columns, key=self.job.key)
         return rows
 
     def variant(self, index: int, sample: Sample, cell: Cell) -> Shifted:
@@ -251,7 +267,7 @@ class Worker:
 
     def summary(self, task: CellTask) -> CellSummary:
         """Return the figures of a cell whose parts are all there."""
-        return summarise(self.folder, self.scorer, task)
+        return summarise(self.folder, self.scorer, task, self.judge)
 
     def candidates(self, task: CandidatesTask) -> list[Failure]:
         """Return the failures of a cell that the clean one does not have."""

@@ -7,8 +7,7 @@
 - NLL: minus the natural logarithm of the probability of the truth
 - temperature scaling (Guo et al. 2017): logits divided by one number, which is fitted by NLL
 
-ECE of few answers is too high by chance alone, and so is that of every resample, by about as much again: intervals are
-moved back by the mean difference between the resamples and the value (`recentred`).
+An ECE of few answers is too high by chance alone: every bin is off by something. Below `FEWEST_ANSWERS` there is none.
 """
 
 from __future__ import annotations
@@ -120,8 +119,8 @@ def figures(answers: Answers, n_groups: int, weights: Weights) -> dict[str, Draw
         return {key: np.full(len(weights), np.nan) for key in METRICS}
     binned = weighted(sums_of(answers, n_groups), weights)
     return {
-        "ece": recentred(ece(binned)),
-        "adaptive_ece": recentred(adaptive_ece(answers, weights)),
+        "ece": ece(binned),
+        "adaptive_ece": adaptive_ece(answers, weights),
         "brier": group_mean(answers.brier, answers.group, n_groups, weights),
         "nll": group_mean(answers.nll, answers.group, n_groups, weights),
     }
@@ -153,15 +152,6 @@ def ece(binned: Sums) -> Draws:
     """Return (B,) expected calibration error of (B, bins, 3) sums."""
     gaps = np.abs(binned[..., 1] - binned[..., 2]).sum(axis=-1)
     return ratio(gaps, binned[..., 0].sum(axis=-1))
-
-
-def recentred(draws: Draws) -> Draws:
-    """Return draws whose resamples have the value for their mean: a figure that chance alone pushes up is pushed up
-    in every resample again, and the value already has that once."""
-    resampled = draws[1:]
-    if np.isnan(draws[0]) or np.isnan(resampled).all():
-        return draws
-    return np.concatenate([draws[:1], np.maximum(resampled - np.nanmean(resampled) + draws[0], 0.0)])
 
 
 def adaptive_ece(answers: Answers, weights: Weights) -> Draws:

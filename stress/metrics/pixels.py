@@ -15,13 +15,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from scenes.sample import Predictions
-from stress.metrics.calibration import BINS, FEWEST_ANSWERS, METRICS, ece, recentred, weighted
+from stress.metrics.calibration import BINS, FEWEST_ANSWERS, METRICS, ece, weighted
 from stress.statistics import Draws, Weights, ratio
 
 LATTICE = 2048  # pixels of a picture that are read, about
 EVERY = 4  # ... and of those, each which-th is counted at other temperatures
 SAMPLED = 64  # pixels of a picture whose scores are kept
-TEMPERATURES = np.round(np.geomspace(0.4, 5.0, 16), 3).astype(np.float32)
+# 1 is one of them, so that what scaling changes is counted on the same pixels
+TEMPERATURES = np.round(1.17 ** np.arange(-6, 11), 4).astype(np.float32)  # 0.39 to 4.8
 _LOGIT = np.linspace(-2.0, 12.0, 57)
 # bins of the histogram: the 15 of the calibration error, each cut finer towards 1, where most pixels are
 EDGES = np.unique(np.round(np.concatenate([np.arange(1, BINS) / BINS, 1 / (1 + np.exp(-_LOGIT))]), 9))
@@ -85,23 +86,23 @@ def figures(
     loss = weighted(sums[:, :3], weights)
     of_weights = weighted(fine, weights)
     return {
-        "ece": recentred(ece(coarse(of_weights))),
-        "adaptive_ece": recentred(equal_mass(of_weights)),
+        "ece": ece(coarse(of_weights)),
+        "adaptive_ece": equal_mass(of_weights),
         "brier": ratio(loss[:, 2], loss[:, 0]),
         "nll": ratio(loss[:, 1], loss[:, 0]),
     }
 
 
-def scaled_figures(
+def scaled(
     table: Mapping[str, pa.Array], group: NDArray[np.int64], n_groups: int, weights: Weights, temperature: float
-) -> dict[str, Draws]:
-    """Return the figures that are counted at other temperatures, at the nearest of them."""
+) -> tuple[dict[str, Draws], NDArray[np.float64]]:
+    """Return what is counted at other temperatures, at the nearest of them: figures, and (B, BINS, 3) sums."""
     sums = scaled_sums(table, group, n_groups)[:, int(np.abs(np.log(TEMPERATURES / temperature)).argmin())]
     of_weights = weighted(sums, weights)
     bins = of_weights[:, : 3 * BINS].reshape(len(weights), BINS, 3)
     total = bins[..., 0].sum(axis=1)
     nll, brier = ratio(of_weights[:, 3 * BINS], total), ratio(of_weights[:, 3 * BINS + 1], total)
-    return {"ece": recentred(ece(bins)), "brier": brier, "nll": nll}
+    return {"ece": ece(bins), "brier": brier, "nll": nll}, bins
 
 
 def fit_temperature(table: Mapping[str, pa.Array], fit: NDArray[np.bool_]) -> float | None:

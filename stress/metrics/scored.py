@@ -99,6 +99,7 @@ class Scorer(Protocol):
     task: ClassVar[Task]
     metrics: ClassVar[tuple[Metric, ...]]  # the first is the headline
     columns: ClassVar[Mapping[str, pa.DataType]]
+    classes: ClassMap
     kept: ClassVar[Mapping[str, pa.DataType]]  # more columns, for calibration and the like; null where not `dependable`
 
     def __init__(self, classes: ClassMap, *, min_visibility: float, dependable: bool = False) -> None: ...
