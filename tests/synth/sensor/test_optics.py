@@ -14,7 +14,8 @@ from synth.boxworld import box_sample
 from synth.pipeline import shifted
 from synth.radiometry import luminance, to_linear, to_srgb
 from synth.registry import create
-from synth.sensor.defocus import Defocus, DefocusParams, blur_discs, confusion_px, disc, drawn_px, spread
+from synth.sensor.defocus import Defocus, DefocusParams, blur_discs, confusion_px, drawn_px
+from synth.sensor.discs import disc, spread
 from synth.sensor.ego_motion_blur import EgoMotionBlur, EgoMotionBlurParams, motion_px
 from synth.sensor.lens_dirt import LensDirt, LensDirtParams, dirt_map
 from synth.sensor.vignetting import Vignetting, VignettingParams, illumination
@@ -59,10 +60,9 @@ def test_a_disc_has_its_area(diameter: float) -> None:
 
 @pytest.mark.parametrize("diameter", [2.0, 5.0, 12.4])
 def test_a_point_becomes_a_disc_of_its_light(diameter: float) -> None:
-    light = np.zeros((41, 41, 3), np.float32)
-    light[20, 20] = 1.0
-    out = np.empty_like(light)
-    spread(light, diameter, out)
+    image = np.zeros((41, 41, 3), np.uint8)
+    image[20, 20] = 255
+    out = spread(image, diameter)
     assert out[..., 0].sum() == pytest.approx(1.0, rel=1e-3)
     y, x = np.indices((41, 41)) - 20
     assert (out[..., 0] * (x**2 + y**2)).sum() == pytest.approx(diameter**2 / 8 + 1 / 12, rel=0.1, abs=0.15)
