@@ -135,6 +135,18 @@ def run(
     return RunResult(folder.path, results, resumed=resumed, n_skipped=len(results.summary["skipped"]))
 
 
+def complete(job: Job, dataset: Dataset, executor: Executor) -> None:
+    """Bring a begun run to its end with workers of one's own, in silence; its parts may be there already."""
+    identity = identity_of(job, dataset)
+    job = replace(job, key=identity_key(identity))
+    folder = RunFolder(job.out)
+    if folder.results.exists():
+        return
+    with folder.locked(), reporting(False) as report:
+        state = _Run(job, folder, executor, dataset, report, resumed=True, command=None, started=time.monotonic())
+        state.work(identity)
+
+
 def _already_done(folder: RunFolder) -> RunResult:
     results = read(folder.path)
     return RunResult(folder.path, results, True, len(results.summary["skipped"]), already_done=True)

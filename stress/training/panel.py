@@ -25,8 +25,7 @@ from stress.job import Job, identity_of, job_of
 from stress.parts import is_whole
 from stress.plan import Cell, Plan
 from stress.progress import Report
-from stress.running import CELLS_PER_UNIT
-from stress.running import run as stress_run
+from stress.running import CELLS_PER_UNIT, complete
 from stress.worker import Worker
 from synth.pipeline import Shifted
 
@@ -92,15 +91,10 @@ class Panel:
             lead.made.clear()
         return len(unit.cells) * len(lead.job.shard(unit.shard))
 
-    def finish(self, task: tuple[int, Seat, Mapping[str, Any]]) -> int:
+    def finish(self, index: int) -> int:
         """Write tables and results of one run."""
-        index, seat, options = task
-        job = self.members[index].job
-        data = job.data.spec if job.data.spec is not None else job.data.instance
-        assert data is not None  # one of the two is set
-        stress_run(
-            data, seat.model, job.plan, seat.out, model_options=seat.options, workers=1, progress=False, **options
-        )
+        member = self.members[index]
+        complete(member.job, member.dataset, InProcess(lambda: member))
         return index
 
     def figures(self, task: tuple[int, str, int]) -> tuple[int, Figures]:
@@ -146,8 +140,7 @@ def stress_all(
     executor = _executor(jobs, workers)
     try:
         _make(jobs, executor, report)
-        names = {"device": device, **options}
-        for done, _ in enumerate(executor.each("finish", InOrder([(i, s, names) for i, s in enumerate(seats)])), 1):
+        for done, _ in enumerate(executor.each("finish", InOrder(range(len(seats)))), 1):
             report("results", done, len(seats))
         found: dict[int, Figures] = {}
         for index, figures in executor.each("figures", InOrder([(i, metric, resamples) for i in range(len(seats))])):
