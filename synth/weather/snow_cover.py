@@ -2,12 +2,12 @@
 
 Where snow is D deep it hides 1 - exp(-D / 0.7 cm) of the ground (snow's albedo is reached at 2 to 3 cm, Warren 1982).
 Tyres press it to a twelfth, so that tracks are bare in thin snow and packed white in deep snow. What stands up gets
-snow where its surface, by the normal of the depth map, looks up, and a cap as thick as the snow on its upper edge.
+snow where its surface, by the normal of the depth map, looks up, and a cap as thick as the snow on its upper edge. Deep
+snow is uneven: walls of ruts and lumps turn towards the light or away from it, and ruts see less of the sky.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -17,35 +17,34 @@ from numba import njit
 from numpy.typing import NDArray
 
 from scenes.camera import Camera
-from scenes.sample import Depth, Image, Sample
-from synth.atmosphere import airlight_of, depth_and_camera, ray_geometry
+from scenes.sample import Image, Sample
+from synth.atmosphere import airlight_of, depth_and_camera
 from synth.noise import lookup_noise
 from synth.radiometry import FAST, decode_row, encode_row, luminance, rows_of, to_linear
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.weather.standing_snow import HIDES_CM, upward_cover
 from synth.weather.surfaces import (
-    BARE,
-    LEAVES,
     ROAD,
     Codes,
     Map,
     ground_map,
-    ground_share,
     kinds_of,
     plane_of,
     stretch,
     stretch_row,
 )
 
-HIDES_CM = 0.7
 ALBEDO_OVER_AIR = 1.05  # snow in the open sends a little more than the sky at the horizon
 ALBEDO_OVER_ROAD = 7.0  # 0.8 of snow, 0.12 of asphalt
 FAR_M = 400.0
 LANE_M, GAUGE_M, TYRE_M = 3.5, 1.55, 0.26  # width of a lane, distance of a car's tyres, half the width of a track
 PRESSED = 1.0 / 12.0
+LUMPS, LUMPS_CM = 0.35, 10.0  # height of lumps over depth; no higher than in snow so deep
+RELIEF = 0.5  # how much more, or less, light a wall gets that stands upright
+PACKED = 0.85  # albedo of snow that tyres pressed, over that of fresh snow (Warren 1982)
 SLUSH = 0.6  # what thin snow wets is as dark as wet asphalt
-CAP_PX = 32  # the thickest cap that is looked for
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,13 @@ class SnowCover:
     def apply(self, sample: Sample, params: SnowCoverParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
         image, kinds = np.ascontiguousarray(sample.image), kinds_of(sample)
-        lying = _lying(image, kinds, depth, camera, params, tracks=self.tracks)
         ground = ground_map(sample, depth, camera)
-        standing = upward_cover(image, depth, camera, kinds, ground, depth_cm=params.depth_cm)
+        lying = _lying(image, kinds, ground, camera, params, tracks=self.tracks)
+        capped = _outlined(sample)
+        standing = upward_cover(image, depth, camera, kinds, ground, depth_cm=params.depth_cm, capped=capped)
         out = np.empty_like(image)
         _lay(rows_of(image), ground, standing, lying, np.float32(params.radiance), rows_of(out))
         return replace(sample, image=out)
-
-
-def hidden_share(depth_cm: float) -> float:
-    """Return how much of the ground snow of a depth hides, 0 to 1."""
-    return 1.0 - math.exp(-depth_cm / HIDES_CM)
 
 
 def snow_radiance(image: Image) -> float:
@@ -111,9 +106,15 @@ def snow_radiance(image: Image) -> float:
     return min(ALBEDO_OVER_AIR * airlight_of(image)[1], ALBEDO_OVER_ROAD * road + 0.05, 0.8)
 
 
-def _lying(image: Image, kinds: Codes, depth: Depth, camera: Camera, params: SnowCoverParams, *, tracks: bool) -> Map:
+def _outlined(sample: Sample) -> bool:
+    """Tell whether labels say where things end: by assumed depth alone, hills and trees would get caps of cars."""
+    notes = sample.annotations
+    return sample.instances is not None or notes.masks is not None or notes.segmentation is not None
+
+
+def _lying(image: Image, kinds: Codes, ground: Codes, camera: Camera, params: SnowCoverParams, *, tracks: bool) -> Map:
     """Return (2, h, w) at half the size: cover of the ground, and light that snow sends there over that in the open."""
-    height, width = depth.shape
+    height, width = ground.shape
     step = 2 if min(height, width) >= 64 else 1
     size = (width // step, height // step)
     plane = plane_of(camera, size[::-1])
@@ -126,11 +127,12 @@ def _lying(image: Image, kinds: Codes, depth: Depth, camera: Camera, params: Sno
     worn[7] = 1.0  # the lane of the camera has been driven on
     slope = ((np.arange(size[0]) + 0.5) * (width / size[0]) - camera.K[0, 2]) / camera.K[0, 0]
     maps = np.zeros((2, size[1], size[0]), np.float32)
-    maps[1] = _shade(image, rise, size)
+    maps[1] = _shade(image, ground, rise, size)
     thin = np.ascontiguousarray(kinds[::step, ::step][: size[1], : size[0]])
     known = bool((thin == ROAD).any())
     grid = rng.uniforms(64, 64).astype(np.float32) * 2 - 1
-    numbers = np.array([params.depth_cm, params.lane_m, 1.0 if tracks else 0.0], np.float32)
+    sun = -1.0 if rng.uniform() < 0.5 else 1.0  # the side the light comes from
+    numbers = np.array([params.depth_cm, params.lane_m, 1.0 if tracks else 0.0, sun], np.float32)
     _lie(plane, slope.astype(np.float32), bend, worn, grid, thin, known, numbers, maps)
     return maps
 
@@ -151,9 +153,14 @@ def _noise(grid, x, y):  # type: ignore[no-untyped-def]  # numba infers
 def _lie(plane, slope, bend, worn, grid, kinds, known, numbers, maps):  # type: ignore[no-untyped-def]  # numba infers
     """Fill maps (2, h, w) on the ground: cover, and by how much packed and uneven snow changes the light in there."""
     a, b, c, over = plane
-    depth_cm, lane_m, tracks = numbers
+    depth_cm, lane_m, tracks, sun = numbers
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    lump = np.float32(LUMPS) * min(depth_cm, np.float32(LUMPS_CM))
+    rut = np.float32(0.01 * (1.0 - PRESSED)) * depth_cm
+    seen = np.float32(TYRE_M) / np.sqrt(np.float32(TYRE_M * TYRE_M) + rut * rut)  # of the sky, from within a rut
+    packed = one - np.float32(PACKED) * seen
     for i in range(maps.shape[1]):
+        before = zero
         for j in range(maps.shape[2]):
             rise = a * np.float32(j) + b * np.float32(i) + c
             if rise >= 0:
@@ -169,6 +176,8 @@ def _lie(plane, slope, bend, worn, grid, kinds, known, numbers, maps):  # type: 
                 grain = _noise(grid, across * np.float32(9.0) + np.float32(5.0), ahead * np.float32(6.0))
                 grain += half * _noise(grid, across * np.float32(23.0), ahead * np.float32(17.0))
                 grain *= fine - np.float32(0.1)
+            coarse = one / (one + ahead * ahead * np.float32(0.001))
+            clod = coarse * _noise(grid, across * np.float32(4.5) + np.float32(31.0), ahead * np.float32(3.0))
             pressed = zero
             if tracks > 0 and (kinds[i, j] == ROAD or (not known and abs(across) < np.float32(5.4))):
                 place = (across - lane_m + bend[i]) / np.float32(LANE_M)
@@ -180,12 +189,18 @@ def _lie(plane, slope, bend, worn, grid, kinds, known, numbers, maps):  # type: 
             amount = max(one + np.float32(0.6) * drift + np.float32(0.5) * grain, np.float32(0.05))
             amount *= depth_cm * (one - np.float32(1.0 - PRESSED) * pressed)
             maps[0, i, j] = one - np.exp(np.float32(-1.0 / HIDES_CM) * amount)
+            high = depth_cm * (one - np.float32(1.0 - PRESSED) * pressed) * (one + np.float32(0.15) * drift)
+            high = np.float32(0.01) * (high + lump * (clod + np.float32(0.2) * grain))
+            steep = (high - before) / max(ahead * (slope[j] - slope[max(j - 1, 0)]), np.float32(1e-6))
+            steep = zero if j == 0 or before == zero else steep
+            before = high
             maps[1, i, j] += np.float32(0.05) * grain + np.float32(0.04) * drift * fine
-            maps[1, i, j] *= one - np.float32(0.3) * pressed
+            maps[1, i, j] *= one + np.float32(RELIEF) * sun * steep / np.sqrt(one + steep * steep)
+            maps[1, i, j] *= one - packed * pressed
 
 
-def _shade(image: Image, rise: NDArray[np.float64], size: tuple[int, int]) -> Map:
-    """Return (h, w) light that falls on the ground over that in the open, 0.3 to 1, without lane markings."""
+def _shade(image: Image, ground: Codes, rise: NDArray[np.float64], size: tuple[int, int]) -> Map:
+    """Return (h, w) light that falls on the ground over that in the open, 0.3 to 1, no lane markings nor objects."""
     step = 8 if min(size) >= 64 else 1
     thin = np.ascontiguousarray(image[::step, ::step])
     grey = cv2.cvtColor(thin, cv2.COLOR_RGB2GRAY).reshape(thin.shape[:2])
@@ -194,65 +209,13 @@ def _shade(image: Image, rise: NDArray[np.float64], size: tuple[int, int]) -> Ma
     near = smooth[min(int(np.count_nonzero(rise >= -0.05) * grey.shape[0] / size[1]), grey.shape[0] - 1) :]
     open_code = max(float(np.percentile(near, 80)), 8.0)
     table = np.clip((np.arange(256) / open_code) ** 1.3, 0.3, 1.0).astype(np.float32)  # codes are not linear
-    shade: Map = cv2.resize(cv2.LUT(smooth, table), size, interpolation=cv2.INTER_LINEAR).reshape(size[::-1])
+    light = cv2.LUT(smooth, table).reshape(grey.shape)
+    bare = cv2.erode((ground[::step, ::step] > 200).astype(np.float32), np.ones((3, 3), np.uint8)).reshape(grey.shape)
+    reach = (4 * window + 1, 4 * window + 1)
+    around = cv2.blur(light * bare, reach) / np.maximum(cv2.blur(bare, reach), 1e-3)
+    light = np.where(bare > 0, light, np.where(around > 0, around, light)).astype(np.float32)
+    shade: Map = cv2.resize(light, size, interpolation=cv2.INTER_LINEAR).reshape(size[::-1])
     return shade
-
-
-def upward_cover(image: Image, depth: Depth, camera: Camera, kinds: Codes, ground: Codes, *, depth_cm: float) -> Map:
-    """Return (H, W) how much snow hides of what stands on the ground, 0 to 1: surfaces that look up, and upper edges.
-
-    Leaves and twigs are sprinkled where they are brighter than around them: they look up there.
-    """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).reshape(depth.shape)
-    around = cv2.blur(grey, (max(3, camera.width // 200) | 1,) * 2).reshape(depth.shape)
-    cover = np.empty(depth.shape, np.float32)
-    lies = np.float32(hidden_share(depth_cm))
-    cap = np.float32(0.01 * depth_cm * camera.K[1, 1])
-    _upward(np.ascontiguousarray(depth), ray_geometry(camera), kinds, ground, grey, around, lies, cap, cover)
-    return cover
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _upward(depth, geometry, kinds, ground, grey, around, lies, cap, cover):  # type: ignore[no-untyped-def]  # numba infers
-    a, b, c, d, up_x, up_y, up_z, height = geometry
-    rows, columns = depth.shape
-    zero, one = np.float32(0.0), np.float32(1.0)
-    for i in range(rows):
-        y = c * np.float32(i) + d
-        for j in range(columns):
-            z, kind = depth[i, j], kinds[i, j]
-            cover[i, j] = zero
-            if kind == BARE or ground[i, j] == 255 or not z < np.float32(1e4):
-                continue
-            x = a * np.float32(j) + b
-            flat = ground_share(z, up_x * x + up_y * y + up_z, height)  # what lies on the plane but is no ground
-            found = lies * _looks_up(depth, i, j, x, y, a, c, up_x, up_y, up_z)
-            thick = min(cap / max(z, one), np.float32(CAP_PX))
-            above = i - max(int(thick + np.float32(0.5)), 1)
-            if above >= 0 and depth[above, j] > np.float32(1.08) * z + np.float32(0.4):
-                found = max(found, min(thick, one))
-            if kind == LEAVES:
-                brighter = (np.float32(grey[i, j]) - np.float32(around[i, j])) / np.float32(30.0) + np.float32(0.3)
-                found = max(np.float32(0.5) * found, np.float32(0.6) * lies * min(max(brighter, zero), one))
-            cover[i, j] = (one - flat) * found
-
-
-@njit(cache=True, inline="always")
-def _looks_up(depth, i, j, x, y, a, c, up_x, up_y, up_z):  # type: ignore[no-untyped-def]  # numba infers
-    """Return 1 where the surface of a pixel lies flat, 0 where it is steeper than 60 degrees, by the nearer neighbours.
-
-    The point of a pixel is z (x, y, 1); its tangents are dz (x, y, 1) + z (a, 0, 0) and dz (x, y, 1) + z (0, c, 0).
-    """
-    z = depth[i, j]
-    over, under = depth[max(i - 1, 0), j], depth[min(i + 1, depth.shape[0] - 1), j]
-    before, behind = depth[i, max(j - 1, 0)], depth[i, min(j + 1, depth.shape[1] - 1)]
-    down = under - z if abs(under - z) < abs(z - over) else z - over
-    right = behind - z if abs(behind - z) < abs(z - before) else z - before
-    # normal = tangent down x tangent right, towards the camera and up
-    n_x, n_y, n_z = right * c, down * a, -(z * a * c + right * c * x + down * a * y)
-    length = np.sqrt(n_x * n_x + n_y * n_y + n_z * n_z)
-    upward = (n_x * up_x + n_y * up_y + n_z * up_z) / max(length, np.float32(1e-12))
-    return min(max((upward - np.float32(0.5)) * np.float32(3.3), np.float32(0.0)), np.float32(1.0))
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")

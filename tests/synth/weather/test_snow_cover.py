@@ -14,7 +14,8 @@ from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.radiometry import luminance, to_linear
 from synth.random import Rng
-from synth.weather.snow_cover import GAUGE_M, SnowCover, SnowCoverParams, hidden_share, upward_cover
+from synth.weather.snow_cover import GAUGE_M, SnowCover, SnowCoverParams
+from synth.weather.standing_snow import hidden_share, upward_cover
 from synth.weather.surfaces import LEAVES, PLAIN, ground_map, kinds_of
 
 Street = Callable[..., Sample]
@@ -158,3 +159,36 @@ def test_leaves_are_told_by_class_or_by_their_green(street: Street) -> None:
     segmentation = np.full((96, 160), NAMES.index("vegetation"), np.uint8)
     named = replace(bare, annotations=Annotations(segmentation=segmentation), meta={"class_names": NAMES})
     assert (kinds_of(named) == LEAVES).all()
+
+
+def test_twigs_before_the_sky_do_not_turn_black(camera_over_road: MakeCamera) -> None:
+    camera = camera_over_road(160, 96)
+    depth = np.full((96, 160), np.inf, np.float32)
+    depth[10:30, 80] = 20.0
+    depth[20, 60:100] = 20.0
+    depth[12, 20] = 20.0
+    sample = Sample(sample_id="twigs", image=np.full((96, 160, 3), 150, np.uint8), depth=depth, camera=camera)
+    assert np.isfinite(_cover(sample, 20.0)).all()
+    assert SnowCover().apply(sample, _params(20.0)).image.min() >= 140
+
+
+def test_ruts_in_deep_snow_have_a_lit_and_a_dark_wall(street: Street) -> None:
+    """Walls turn to the light: on level snow without tracks neither side is brighter, in ruts one is."""
+    road = street(width=640, height=384, grey=80)
+    across, light = _road_profile(road, tracks=True, depth_cm=20.0)
+    middle = across[np.abs(across) < 1.4][light[np.abs(across) < 1.4].argmin()]
+    walls = [light[np.abs(across - middle - side) < 0.12].mean() for side in (-0.28, 0.28)]
+    assert max(walls) > 1.12 * min(walls)
+    _, thin = _road_profile(road, tracks=False, depth_cm=20.0)
+    assert thin.std() < 0.5 * light.std()
+
+
+def test_hills_of_assumed_depth_get_no_cap(street: Street) -> None:
+    """Without labels nothing says that an edge against the sky is near: a hill would get the cap of a car."""
+    sample = street(width=320, height=192)
+    assert sample.depth is not None
+    depth = sample.depth.copy()
+    depth[60:90, 100:200] = 12.0
+    hill = replace(sample, depth=depth)
+    changed = (SnowCover().apply(hill, _params(20.0)).image != hill.image).any(axis=2)
+    assert not changed[50:75, 100:200].any()
