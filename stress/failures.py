@@ -51,7 +51,7 @@ class Failure:
 def candidates(task: Task, cell: Cell, clean: pa.Table, shifted: pa.Table, class_names: Sequence[str]) -> list[Failure]:
     """Return the most telling failures of a cell that the clean cell does not have; rows of both in one order."""
     if task == "segmentation":
-        found = _regions(cell, clean, shifted, class_names)
+        found = regions_of(cell, clean, shifted, class_names)
     else:
         found = _objects(cell, clean, shifted)
     return strongest(found)
@@ -178,7 +178,7 @@ def _invented(
     )
 
 
-def _regions(cell: Cell, clean: pa.Table, shifted: pa.Table, class_names: Sequence[str]) -> list[Failure]:
+def regions_of(cell: Cell, clean: pa.Table, shifted: pa.Table, class_names: Sequence[str]) -> list[Failure]:
     """Classes of which a picture newly loses most pixels, each to the class that takes most of them.
 
     loss is the share of the class's pixels that are newly called that other class; what is shown is where they are.

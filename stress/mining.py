@@ -2,45 +2,72 @@
 
 Two questions are kept apart: what do the shifts cost (score lost against the clean frame), and what is missed even on
 clean frames. Both are answered by the slices on which it happens more often than elsewhere, tested on the half of the
-source groups that they were not sought in (see `stress.slices`).
+source groups that they were not sought in (see `stress.slices`). A slice cannot be a sequence, since a sequence is in
+one half only: sequences that lose more than the others are tested against these, one by one.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from scenes.errors import InputError
 from scenes.folders import write_json
+from stress.failure_table import FAILURES, failures_of, failures_of_regions, families
+from stress.mined_regions import read_regions
+from stress.parts import write_table
 from stress.plan import CLEAN
 from stress.results import Results, read
-from stress.slices import Predicate, Slice, find_slices, holds
+from stress.slice_words import METRICS, NOUNS, words
+from stress.slices import Slice, find_slices, holds, holm
 
 SCHEMA = "roadproof.mining/1"
 COLUMNS = (
     "sample_id", "group", "shift", "severity", "instance_id", "class_name", "x1", "y1", "x2", "y2", "verdict",
-    "visible_fraction", "outcome", "predicted_class", "score",
+    "visible_fraction", "outcome", "predicted_class", "score", "iou",
 )  # fmt: skip
 SIZES = ((32**2, "small"), (96**2, "medium"))  # pixels, as COCO has it
 FOUND = "found"
 FALSE_FINDS = ("invented", "duplicate")
+FEWEST_SEQUENCES = 5  # to test one against the others
+LEVEL = 0.05
+Columns = dict[str, NDArray[Any]]
 
 
-def mine(run_dir: str | Path, *, seed: int = 0, least: int = 20, keep: int = 12) -> dict[str, Any]:
-    """Mine a finished run and write `mining.json` into its folder; return the same plain values.
+@dataclass(frozen=True, eq=False)
+class Mined:
+    """What was found, as plain values, and every failure as a table."""
 
-    least: objects that a slice has at least, in each half; keep: slices that are tested, for each question
+    summary: dict[str, Any]
+    failures: pa.Table
+
+
+def mine(
+    run_dir: str | Path, *, seed: int = 0, least: int = 20, keep: int = 12, clusters: bool = False
+) -> dict[str, Any]:
+    """Mine a finished run, write `mining.json` and `failures.parquet` into its folder, and return what is in the first.
+
+    least: objects that a slice has at least, in each half; keep: slices that are looked at, for each question
+    clusters: also gather failures that look alike, which makes their pictures again (see `stress.clusters`)
     """
     results = read(run_dir)
-    summary = mined(results, seed=seed, least=least, keep=keep)
-    write_json(results.path / "mining.json", summary)
-    return summary
+    found = mined_run(results, seed=seed, least=least, keep=keep)
+    write_table(results.path / "failures.parquet", found.failures)
+    if clusters:
+        from stress.clusters import clusters_of
+
+        found.summary["clusters"] = clusters_of(results, found.failures, seed=seed)
+    write_json(results.path / "mining.json", found.summary)
+    return found.summary
 
 
 def mined(
@@ -50,50 +77,84 @@ def mined(
 
     shifts: names of those that are looked at; all of the run when not given
     """
-    table = objects_of(results)
-    if shifts is not None:
-        seen = np.isin(table["shift"], [CLEAN, *shifts])
-        table = {name: column[seen] for name, column in table.items()}
-    truths = table["outcome"] != "ignored"
-    truths &= ~np.isin(table["outcome"], FALSE_FINDS)
-    clean, shifted = paired({name: column[truths] for name, column in table.items()})
-    groups = _indices(table["group"][truths], clean, shifted)
+    return mined_run(results, seed=seed, least=least, keep=keep, shifts=shifts).summary
+
+
+def mined_run(
+    results: Results, *, seed: int = 0, least: int = 20, keep: int = 12, shifts: Collection[str] | None = None
+) -> Mined:
+    """Mine a finished run; nothing is written. The arguments are those of `mined`."""
+    if results.task == "segmentation":
+        regions = read_regions(results, shifts)
+        clean, shifted = regions.clean, regions.shifted
+        failures = failures_of_regions(regions.confused, regions.group_of)
+        describe = _described_regions
+    else:
+        table = objects_of(results)
+        if shifts is not None:
+            seen = np.isin(table["shift"], [CLEAN, *shifts])
+            table = {name: column[seen] for name, column in table.items()}
+        truths = (table["outcome"] != "ignored") & ~np.isin(table["outcome"], FALSE_FINDS)
+        clean, shifted = paired({name: column[truths] for name, column in table.items()})
+        failures = failures_of(table, attributes_of(table))
+        describe = attributes_of
+    return Mined(_summary(results, clean, shifted, failures, describe, seed=seed, least=least, keep=keep), failures)
+
+
+def _summary(
+    results: Results, clean: Columns, shifted: Columns, failures: pa.Table, describe: Any, **search: int
+) -> dict[str, Any]:
+    _, group = np.unique(clean["group"], return_inverse=True)
     lost = np.clip(clean["hit"] - shifted["hit"], 0, 1)
-    under = _described(clean, shifted)
-    cost = find_slices(under, lost, groups[1], least=least, keep=keep, seed=seed)
-    alone = _described(clean, None)
-    misses = find_slices(
-        _unique(alone, clean),
-        1.0 - _unique(clean, clean)["hit"],
-        _first(groups[0], clean),
-        least=least,
-        keep=keep,
-        seed=seed,
-    )
+    under = _telling(describe(clean, shifted))
+    once = _once(clean)
+    alone = _telling(describe(once, None))
+    cost = find_slices(under, lost, group, **search)
+    misses = find_slices(alone, 1.0 - once["hit"], _once({"row": clean["row"], "group": group})["group"], **search)
+    noun, metric = NOUNS[results.task], METRICS[results.task]
     return {
         "schema": SCHEMA,
         "run": str(results.path),
-        "n_objects": len(_unique(clean, clean)["hit"]),
-        "failures": _counted(table),
+        "task": results.task,
+        "noun": noun,
+        "metric": metric,
+        "n_groups": len(np.unique(group)),
+        "n_objects": len(once["hit"]),
+        "failures": _counted(failures),
+        "newly": sum(failures.column("newly").to_pylist()),
         "mean_loss": float(lost.mean()) if len(lost) else None,
-        "lost_under_shift": [_plain(s, under, clean, shifted) for s in cost],
-        "missed_anyway": [_plain(s, _unique(alone, clean), _unique(clean, clean), None) for s in misses],
-        "notes": _notes(groups[0], table),
+        "lost_under_shift": [_plain(s, under, clean, shifted, noun) for s in cost],
+        "missed_anyway": [_plain(s, alone, once, None, noun) for s in misses],
+        "sequences": _sequences(clean, shifted),
+        "clusters": None,
+        "notes": _notes(group, clean, results.task),
     }
 
 
-def objects_of(results: Results) -> dict[str, NDArray[Any]]:
+def objects_of(results: Results) -> Columns:
     """Return the columns of all objects and false finds."""
     table = results.objects
     if table.num_rows == 0 or results.task == "segmentation":
+        why = "it keeps no objects" if results.task == "segmentation" else "there is none in it"
         raise InputError(
-            f"run {str(results.path)!r}: mining looks at objects or pictures with a class; a {results.task} run "
-            "keeps none: look at its figures per class"
+            f"run {str(results.path)!r}: expected objects, or pictures with a class, to look for failures in; {why}"
         )
     found = {name: _column(table, name) for name in COLUMNS}
     there = "distance_m" in table.column_names  # runs of earlier versions have none
     found["distance_m"] = _column(table, "distance_m") if there else np.full(table.num_rows, np.nan)
+    found["width"] = _widths(results, found["sample_id"])
     return found
+
+
+def _widths(results: Results, sample_ids: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the width of the picture of each row in pixels, NaN where the run does not say (an earlier version)."""
+    samples = results.table("samples")
+    if "width" not in samples.column_names:
+        return np.full(len(sample_ids), np.nan)
+    clean = samples.filter(pa.compute.equal(samples.column("shift"), CLEAN))
+    width = dict(zip(clean.column("sample_id").to_pylist(), clean.column("width").to_pylist(), strict=True))
+    known, index = np.unique(sample_ids, return_inverse=True)
+    return np.array([width.get(name) or np.nan for name in known.tolist()], np.float64)[index]
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:
@@ -102,15 +163,15 @@ def _column(table: pa.Table, name: str) -> NDArray[Any]:
         return np.asarray(column.to_numpy(), np.float64)
     if pa.types.is_integer(column.type):
         return np.asarray(column.fill_null(0).to_numpy(), np.int64)
-    return np.array(["" if value is None else value for value in column.to_pylist()], dtype=str)
+    return np.array(column.fill_null("").to_pylist(), dtype=str)
 
 
-def paired(table: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+def paired(table: Mapping[str, NDArray[Any]]) -> tuple[Columns, Columns]:
     """Return, row by row, each object of a shifted cell and itself on the clean frame, with `hit` 1 where found."""
     is_clean = table["shift"] == CLEAN
-    keys = np.char.add(np.char.add(table["sample_id"], "\0"), table["instance_id"].astype(str))
-    order = {key: row for row, key in zip(np.flatnonzero(is_clean), keys[is_clean], strict=True)}
-    shifted = [row for row in np.flatnonzero(~is_clean) if keys[row] in order]  # new objects have no clean self
+    keys = np.char.add(np.char.add(table["sample_id"], "\0"), table["instance_id"].astype(str)).tolist()
+    order = {keys[row]: row for row in np.flatnonzero(is_clean).tolist()}
+    shifted = [row for row in np.flatnonzero(~is_clean).tolist() if keys[row] in order]  # new objects: no clean self
     clean = [order[keys[row]] for row in shifted]
     both = []
     for rows in (clean, shifted):
@@ -121,34 +182,21 @@ def paired(table: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], 
     return both[0], both[1]
 
 
-def _indices(
-    names: NDArray[Any], clean: Mapping[str, NDArray[Any]], shifted: Mapping[str, NDArray[Any]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the group index of each row on both sides, the same numbering."""
-    known, index = np.unique(names, return_inverse=True)
-    del known
-    return index[clean["row"]].astype(np.int64), index[shifted["row"]].astype(np.int64)
+def attributes_of(clean: Mapping[str, NDArray[Any]], shifted: Mapping[str, NDArray[Any]] | None = None) -> Columns:
+    """Return every attribute of objects: as they are on the clean frame, and of the cell where `shifted` is given.
 
-
-def _described(
-    clean: Mapping[str, NDArray[Any]], shifted: Mapping[str, NDArray[Any]] | None
-) -> dict[str, NDArray[Any]]:
-    """Return the attributes that slices are made of, without those that all objects share."""
-    return {name: column for name, column in attributes_of(clean, shifted).items() if len(np.unique(column)) > 1}
-
-
-def attributes_of(
-    clean: Mapping[str, NDArray[Any]], shifted: Mapping[str, NDArray[Any]] | None = None
-) -> dict[str, NDArray[Any]]:
-    """Return every attribute of objects: as they are on the clean frame, and of the cell where `shifted` is given."""
+    The place in the picture is a share of its width; where that is not known, of how far its objects reach.
+    """
     width, height = clean["x2"] - clean["x1"], clean["y2"] - clean["y1"]
     area = width * height
     sizes = np.select([area < limit for limit, _ in SIZES], [name for _, name in SIZES], "large")
     names, sample = np.unique(clean["sample_id"], return_inverse=True)
-    extent = np.ones(len(names))  # pictures may differ in width: each is as wide as its objects reach
-    np.maximum.at(extent, sample, clean["x2"])
-    middle = (clean["x1"] + clean["x2"]) / 2 / extent[sample]
-    found: dict[str, NDArray[Any]] = {
+    reach = np.ones(len(names))
+    np.maximum.at(reach, sample, clean["x2"])
+    across = clean.get("width", np.full(len(width), np.nan))
+    across = np.where(np.isfinite(across), across, reach[sample])
+    middle = (clean["x1"] + clean["x2"]) / 2 / across
+    found: Columns = {
         "class": clean["class_name"],
         "size": sizes,
         "height_px": height,
@@ -156,52 +204,60 @@ def attributes_of(
         "distance_m": clean["distance_m"],
         "position": np.select([middle < 1 / 3, middle < 2 / 3], ["left", "middle"], "right"),
     }
-    if shifted is not None:
-        found["family"] = np.array([name.split("/")[0] for name in shifted["shift"]], dtype=str)
-        found["shift"] = shifted["shift"]
-        found["severity"] = shifted["severity"]
-        found["verdict"] = shifted["verdict"]
-    return found
+    return found if shifted is None else {**found, **_of_cells(shifted), "verdict": shifted["verdict"]}
 
 
-def _unique(columns: Mapping[str, NDArray[Any]], clean: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _described_regions(clean: Columns, shifted: Columns | None) -> Columns:
+    """Return the attributes of regions of a segmentation."""
+    found = {"class": clean["class_name"], "share": clean["share"]}
+    return found if shifted is None else {**found, **_of_cells(shifted)}
+
+
+def _of_cells(shifted: Mapping[str, NDArray[Any]]) -> Columns:
+    return {"family": families(shifted["shift"]), "shift": shifted["shift"], "severity": shifted["severity"]}
+
+
+def _telling(attributes: Columns) -> Columns:
+    """Return the attributes that not all objects share."""
+    return {name: column for name, column in attributes.items() if len(np.unique(column)) > 1}
+
+
+def _once(columns: Columns) -> Columns:
     """Return columns with each object of the clean frames once."""
-    _, first = np.unique(clean["row"], return_index=True)
+    _, first = np.unique(columns["row"], return_index=True)
     return {name: column[first] for name, column in columns.items()}
 
 
-def _first(index: NDArray[np.int64], clean: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    return _unique({"group": index}, clean)["group"]
-
-
-def _counted(table: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    """Return how many failures of each type each family has."""
+def _counted(failures: pa.Table) -> list[dict[str, Any]]:
+    """Return how many failures of each type each family has, and what those of the shifts cost."""
     counts: Counter[tuple[str, str]] = Counter()
-    for shift, outcome in zip(table["shift"], table["outcome"], strict=True):
-        if outcome not in (FOUND, "ignored"):
-            counts[str(shift).split("/")[0], str(outcome)] += 1
-    return [{"family": family, "failure": kind, "n": n} for (family, kind), n in sorted(counts.items())]
+    losses: dict[tuple[str, str], float] = {}
+    newly: Counter[tuple[str, str]] = Counter()
+    columns = [failures.column(name).to_pylist() for name in ("family", "failure", "loss", "newly")]
+    for family, kind, loss, new in zip(*columns, strict=True):
+        counts[family, kind] += 1
+        losses[family, kind] = losses.get((family, kind), 0.0) + (loss or 0.0)
+        newly[family, kind] += bool(new)
+    return [
+        {"family": family, "failure": kind, "n": n, "newly": newly[family, kind], "loss": losses[family, kind]}
+        for (family, kind), n in sorted(counts.items())
+    ]
 
 
-def _plain(
-    found: Slice,
-    attributes: Mapping[str, NDArray[Any]],
-    clean: Mapping[str, NDArray[Any]],
-    shifted: Mapping[str, NDArray[Any]] | None,
-) -> dict[str, Any]:
+def _plain(found: Slice, attributes: Columns, clean: Columns, shifted: Columns | None, noun: str) -> dict[str, Any]:
     """Return a slice as plain values, with its recall over all groups."""
     rows = holds(found.predicates, attributes)
     before = clean["hit"][rows]
     now = before if shifted is None else shifted["hit"][rows]
     score = None
-    if shifted is not None:
-        change = np.nan_to_num(clean["score"][rows]) - np.nan_to_num(shifted["score"][rows])
-        score = float(change.mean()) if len(change) else None
+    if shifted is not None and len(before):
+        score = float((np.nan_to_num(clean["score"][rows]) - np.nan_to_num(shifted["score"][rows])).mean())
     return {
-        "slice": words(found.predicates),
+        "slice": words(found.predicates, noun=noun),
         "predicates": [{"attribute": p.attribute, "kind": p.kind, "value": p.value} for p in found.predicates],
         "recall_clean": float(before.mean()) if len(before) else None,
         "recall_shifted": None if shifted is None else float(now.mean()) if len(now) else None,
+        "recall_elsewhere": float(now_of(clean, shifted)[~rows].mean()) if len(before) < len(rows) else None,
         "score_loss": score,
         "n": int(np.count_nonzero(rows)),
         "n_objects": len(np.unique(clean["row"][rows])),
@@ -212,32 +268,53 @@ def _plain(
     }  # fmt: skip
 
 
-UNITS = {"distance_m": ("distance", " m"), "height_px": ("height", " px"), "visible": ("visible fraction", "")}
+def now_of(clean: Columns, shifted: Columns | None) -> NDArray[np.float64]:
+    """Return what is found under shift, or on the clean frames where nothing is shifted."""
+    hits: NDArray[np.float64] = (clean if shifted is None else shifted)["hit"]
+    return hits
 
 
-def words(predicates: Sequence[Predicate]) -> str:
-    """Return a slice in words.
+def _sequences(clean: Columns, shifted: Columns) -> list[dict[str, Any]]:
+    """Return the source groups, those that lose most first; each is tested against the spread of the others.
 
-    >>> words([Predicate("class", "is", "car"), Predicate("distance_m", "from", 40.0)])
-    'class car, distance >= 40 m'
+    One-sided: is its loss what a further draw from the others would have (prediction by Student's t), after Holm.
     """
-    parts = []
-    for p in predicates:
-        name, unit = UNITS.get(p.attribute, (p.attribute, ""))
-        value = p.value if isinstance(p.value, str) else f"{p.value:g}{unit}"
-        sign = {"is": "", "from": ">= ", "below": "< "}[p.kind]
-        parts.append(f"{name} {sign}{value}")
-    return ", ".join(parts)
+    names, group = np.unique(clean["group"], return_inverse=True)
+    if len(names) == len(np.unique(clean["sample_id"])):
+        return []  # frames, not sequences
+    n = np.maximum(np.bincount(group, minlength=len(names)), 1)
+    before, now = (np.bincount(group, weights=side["hit"], minlength=len(names)) / n for side in (clean, shifted))
+    lost = before - now
+    p_values = [_outlier(lost, i) for i in range(len(names))]
+    corrected = holm(p_values)
+    found: list[dict[str, Any]] = [
+        {
+            "group": str(name), "n": int(n[i]), "recall_clean": float(before[i]), "recall_shifted": float(now[i]),
+            "p": p_values[i], "p_corrected": corrected[i],
+            "significant": (corrected[i] or 1.0) < LEVEL,
+        }
+        for i, name in enumerate(names)
+    ]  # fmt: skip
+    return sorted(found, key=lambda row: row["recall_shifted"] - row["recall_clean"])
 
 
-def _notes(groups: NDArray[np.int64], table: Mapping[str, NDArray[Any]]) -> list[str]:
+def _outlier(values: NDArray[np.float64], i: int) -> float | None:
+    """Return the one-sided p-value that a value comes from where the others come from; None where they are too few."""
+    others = np.delete(values, i)
+    if len(values) < FEWEST_SEQUENCES or not others.std(ddof=1) > 0:
+        return None
+    error = float(others.std(ddof=1)) * math.sqrt(1.0 + 1.0 / len(others))
+    return float(student.sf((values[i] - others.mean()) / error, df=len(others) - 1))
+
+
+def _notes(groups: NDArray[np.int64], clean: Columns, task: str) -> list[str]:
     notes = []
     count = len(np.unique(groups))
     if count < 10:
         notes.append(
             f"Only {count} source group{'' if count == 1 else 's'}: to test a slice, each half needs five or more."
         )
-    if not np.isfinite(table["distance_m"]).any():
+    if task == "detection" and not np.isfinite(clean["distance_m"]).any():
         notes.append("No distances: the data set has neither 3D boxes nor depth.")
     return notes
 
@@ -247,24 +324,58 @@ def markdown(summary: Mapping[str, Any]) -> str:
     lines = [f"# Mined: {summary['run']}", "", *summary["notes"], *([""] if summary["notes"] else [])]
     for key, title in (("lost_under_shift", "Lost under shift"), ("missed_anyway", "Missed on clean frames too")):
         lines += [f"## {title}", ""]
-        shown = [s for s in summary[key] if s["tested"]["significant"]]
-        untested = not any(s["tested"]["p"] is not None for s in summary[key])
-        nothing = "Nothing could be tested: too few groups." if untested else "No slice stands out by more than chance."
-        lines += [_sentence(s) for s in shown] or [nothing]
+        proven = [s for s in summary[key] if s["tested"]["significant"]]
+        lines += [f"- {sentence(s, summary)}" for s in proven] or [nothing_proven(summary[key])]
+        if not proven and summary[key]:
+            lines += ["", "Seen, but no more than that:", ""]
+            lines += [f"- {sentence(s, summary)}" for s in summary[key][:3]]
         lines.append("")
+    odd = [s for s in summary["sequences"] if s["significant"]]
+    if odd:
+        lines += ["## Sequences that lose more than the others", ""]
+        lines += [f"- {s['group']}: {_fall(s, summary['metric'])}, {_p(s['p_corrected'])}" for s in odd]
+        lines.append("")
+    if summary.get("clusters"):
+        lines += _cluster_lines(summary["clusters"])
     kinds: Counter[str] = Counter()
     for row in summary["failures"]:
         kinds[row["failure"]] += row["n"]
-    lines += [f"Failures in all cells: {', '.join(f'{n} {kind}' for kind, n in kinds.most_common()) or 'none'}."]
+    listed = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common()) or "none"
+    lines += [f"Failures in all cells: {listed}; {summary['newly']:,} of them new under a shift (failures.parquet)."]
     return "\n".join(lines) + "\n"
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
-    p = found["tested"]["p_corrected"]
-    recall = f"recall {found['recall_clean']:.2f}"
-    if found["recall_shifted"] is not None:
-        recall += f" -> {found['recall_shifted']:.2f}"
-    return (
-        f"- {found['slice']}: {recall}, {found['n_objects']} objects, corrected p "
-        f"{'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-    )
+def nothing_proven(slices: Collection[Mapping[str, Any]]) -> str:
+    """Say why no slice is named."""
+    tested = any(s["tested"]["p"] is not None for s in slices)
+    return "No slice stands out by more than chance." if tested else "Nothing could be tested: too few groups."
+
+
+def sentence(found: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Return a slice with its figures: 'cars in fog >= 3: recall 0.91 -> 0.22, 143 objects, corrected p < 0.001'."""
+    noun = summary["noun"] if found["n_objects"] == 1 else f"{summary['noun']}s"
+    tested = _p(found["tested"]["p_corrected"])
+    return f"{found['slice']}: {_fall(found, summary['metric'])}, {found['n_objects']:,} {noun}, {tested}"
+
+
+def _fall(found: Mapping[str, Any], metric: str) -> str:
+    if found["recall_clean"] is None:
+        return f"{metric}: too few"
+    if found["recall_shifted"] is None:
+        return f"{metric} {found['recall_clean']:.2f} ({found['recall_elsewhere'] or 0.0:.2f} elsewhere)"
+    return f"{metric} {found['recall_clean']:.2f} -> {found['recall_shifted']:.2f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "not tested"
+    return "corrected p < 0.001" if value < 0.001 else f"corrected p = {value:.3f}"
+
+
+def _cluster_lines(clusters: Mapping[str, Any]) -> list[str]:
+    lines = ["## Failures that look alike", ""]
+    lines += [f"- {c['name']}: {c['n']} failures, {c['n_objects']} objects" for c in clusters["clusters"]]
+    return [*lines, *clusters["notes"], ""]
+
+
+__all__ = ["FAILURES", "attributes_of", "markdown", "mine", "mined", "mined_run", "objects_of", "paired", "words"]

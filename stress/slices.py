@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,12 @@ from synth.random import Rng
 Mask = NDArray[np.bool_]
 Column = NDArray[Any]
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
+FINE = tuple(i / 20 for i in range(1, 20))  # quantiles at which the numbers of a slice that was found are sharpened
 SAME = 0.6  # share of common rows from which two slices tell the same story
+INSIDE, ALIKE = 0.9, 0.1  # share of a slice that lies in another one, difference of means: the same story too
+FEW_VALUES = 6  # of a number, as severities have: cut between all of them
+SHORTER = 0.92  # of its worth is enough for a slice to go by fewer conditions
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def find_slices(
     target: NDArray[np.float64],
     groups: NDArray[np.int64],
     *,
-    depth: int = 3,
+    depth: int = 4,
     beam: int = 24,
     least: int = 20,
     keep: int = 12,
@@ -84,15 +90,28 @@ def find_slices(
 
     attributes: name -> (rows,) texts or numbers; target: (rows,) e.g. 1 for a miss; groups: (rows,) index
     depth:      most conditions of a slice; least: rows that it has at least in each half
+    keep:       slices that are looked at in the other half; as many of them are tested as its groups can confirm
     """
     sought = halves(groups, seed=seed)
     if not sought.any() or sought.all() or not len(target):
         return []
-    here = {name: column[sought] for name, column in attributes.items()}
-    found = _search(here, target[sought], depth=depth, beam=beam, least=least)
+    half = Half({name: column[sought] for name, column in attributes.items()}, target[sought], least)
+    found = [half.polished(predicates) for _, predicates in _search(half, depth=depth, beam=beam)[: 4 * keep]]
+    chosen = half.distinct(found, keep)
     there = {name: column[~sought] for name, column in attributes.items()}
-    tested = [_test(p, there, target[~sought], groups[~sought]) for p in _distinct(found, here, keep)]
-    return _corrected([s for s in tested if s.n >= least])
+    seen = [_measured(p, there, target[~sought], groups[~sought]) for p in chosen]
+    seen = [s for s in seen if s.n >= least]
+    told = _tellable(groups[~sought])
+    tested = [replace(s, p=_p_value(holds(s.predicates, there), target[~sought], groups[~sought])) for s in seen[:told]]
+    return _corrected([*tested, *seen[told:]])
+
+
+def _tellable(groups: NDArray[np.int64]) -> int:
+    """Return how many slices so many groups can confirm at most, the best of the search first.
+
+    All groups agreeing has p = 2 ** -n, which Holm multiplies by the number of tests: five groups can confirm one.
+    """
+    return int(LEVEL * 2.0 ** min(len(np.unique(groups)), 30))
 
 
 def _worth(gap: float, n: int) -> float:
@@ -103,12 +122,7 @@ def _worth(gap: float, n: int) -> float:
 def _predicates(attributes: Mapping[str, Column]) -> Iterator[Predicate]:
     for name, column in attributes.items():
         if column.dtype.kind in "fiu":
-            known = column[np.isfinite(column.astype(np.float64))].astype(np.float64)
-            if not len(known):
-                continue
-            values = np.unique(known)
-            cuts = values[1:] if len(values) <= 6 else np.unique([_round(v) for v in np.quantile(known, QUANTILES)])
-            for cut in cuts:
+            for cut in _cuts(column, QUANTILES):
                 yield Predicate(name, "from", float(cut))
                 yield Predicate(name, "below", float(cut))
         else:
@@ -116,28 +130,92 @@ def _predicates(attributes: Mapping[str, Column]) -> Iterator[Predicate]:
                 yield Predicate(name, "is", str(value))
 
 
+def _cuts(column: Column, quantiles: Sequence[float]) -> list[float]:
+    """Return the numbers at which an attribute is cut: between its values where they are few, else at quantiles."""
+    known = column[np.isfinite(column.astype(np.float64))].astype(np.float64)
+    values = np.unique(known)
+    if len(values) <= FEW_VALUES:
+        return [float(v) for v in values[1:]]
+    return sorted({_round(v) for v in np.quantile(known, quantiles)})
+
+
 def _round(value: float) -> float:
     """Return a number with two significant digits: people remember 40 m, not 39.7 m."""
     return float(f"{value:.2g}")
 
 
-def _search(
-    attributes: Mapping[str, Column], target: NDArray[np.float64], *, depth: int, beam: int, least: int
-) -> list[tuple[float, tuple[Predicate, ...]]]:
+@dataclass(frozen=True, eq=False)
+class Half:
+    """The half that slices are sought in. least: rows that a slice has at least."""
+
+    attributes: Mapping[str, Column]
+    target: NDArray[np.float64]
+    least: int
+
+    @cached_property
+    def overall(self) -> float:
+        return float(self.target.mean())
+
+    @cached_property
+    def lost(self) -> NDArray[np.int64]:
+        """(K,) rows that count in the target; all others are 0."""
+        return np.flatnonzero(self.target)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        return self.target[self.lost]
+
+    def mean(self, mask: Mask) -> float:
+        n = int(np.count_nonzero(mask))
+        return float(self.weights @ mask[self.lost]) / n if n else math.nan
+
+    def worth(self, mask: Mask) -> float:
+        """Return the rank of a slice, 0 where it is too small, all, or no worse than the whole."""
+        n = int(np.count_nonzero(mask))
+        return 0.0 if n < self.least or n == len(mask) else max(_worth(self.mean(mask) - self.overall, n), 0.0)
+
+    def polished(self, predicates: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
+        """Return a slice with its numbers where they tell most, and without conditions that add nothing."""
+        for i, p in enumerate(predicates):
+            column = self.attributes[p.attribute]
+            if p.kind != "is" and len(np.unique(column[np.isfinite(column.astype(np.float64))])) > FEW_VALUES:
+                choices = [(*predicates[:i], Predicate(p.attribute, p.kind, cut), *predicates[i + 1 :])
+                           for cut in _cuts(column, FINE)]  # fmt: skip
+                predicates = max([predicates, *choices], key=lambda c: self.worth(holds(c, self.attributes)))
+        while len(predicates) > 1:
+            fewer = [predicates[:i] + predicates[i + 1 :] for i in range(len(predicates))]
+            best = max(fewer, key=lambda c: self.worth(holds(c, self.attributes)))
+            if self.worth(holds(best, self.attributes)) < SHORTER * self.worth(holds(predicates, self.attributes)):
+                break
+            predicates = best
+        return predicates
+
+    def distinct(self, found: Sequence[tuple[Predicate, ...]], keep: int) -> list[tuple[Predicate, ...]]:
+        """Return the best conjunctions that do not tell the same story: of two that mostly agree, the better one."""
+        ranked = [(self.worth(mask), p, mask) for p in dict.fromkeys(found) for mask in [holds(p, self.attributes)]]
+        chosen: list[tuple[tuple[Predicate, ...], Mask]] = []
+        for _, predicates, mask in sorted(ranked, key=lambda item: -item[0]):
+            if not any(self._same(mask, own) for _, own in chosen):
+                chosen.append((predicates, mask))
+            if len(chosen) == keep:
+                break
+        return [predicates for predicates, _ in chosen]
+
+    def _same(self, one: Mask, other: Mask) -> bool:
+        both, either = np.count_nonzero(one & other), np.count_nonzero(one | other)
+        smaller = min(np.count_nonzero(one), np.count_nonzero(other))
+        if both >= SAME * either:
+            return True
+        return bool(both >= INSIDE * smaller and abs(self.mean(one) - self.mean(other)) < ALIKE)
+
+
+def _search(half: Half, *, depth: int, beam: int) -> list[tuple[float, tuple[Predicate, ...]]]:
     """Return scored conjunctions, best first."""
-    single = [(p, p.mask(attributes[p.attribute])) for p in _predicates(attributes)]
+    single = [(p, p.mask(half.attributes[p.attribute])) for p in _predicates(half.attributes)]
     level: list[tuple[tuple[Predicate, ...], Mask]] = [((p,), mask) for p, mask in single]
-    overall = float(target.mean())
     found: dict[frozenset[Predicate], tuple[float, tuple[Predicate, ...]]] = {}
     for _ in range(depth):
-        scored = []
-        for predicates, mask in level:
-            n = int(np.count_nonzero(mask))
-            if n < least or n == len(target):
-                continue
-            score = _worth(float(target[mask].mean()) - overall, n)
-            if score > 0:
-                scored.append((score, predicates, mask))
+        scored = [(score, p, mask) for p, mask in level if (score := half.worth(mask)) > 0]
         scored.sort(key=lambda item: -item[0])
         kept = scored[:beam]
         for score, predicates, _mask in kept:
@@ -147,36 +225,27 @@ def _search(
             used = {(p.attribute, p.kind) for p in predicates}
             closed = {p.attribute for p in predicates if p.kind == "is"}
             for p, own in single:
-                if (p.attribute, p.kind) not in used and p.attribute not in closed:
+                if (p.attribute, p.kind) not in used and p.attribute not in closed and not _implied(p, predicates):
                     longer.setdefault(frozenset((*predicates, p)), ((*predicates, p), mask & own))
         level = list(longer.values())
     return sorted(found.values(), key=lambda item: -item[0])
 
 
-def _distinct(
-    found: Sequence[tuple[float, tuple[Predicate, ...]]], attributes: Mapping[str, Column], keep: int
-) -> list[tuple[Predicate, ...]]:
-    """Return the best conjunctions that do not tell the same story: of two that mostly agree, the better scored."""
-    chosen: list[tuple[tuple[Predicate, ...], Mask]] = []
-    for _, predicates in found:
-        mask = holds(predicates, attributes)
-        alike = (np.count_nonzero(mask & own) / max(np.count_nonzero(mask | own), 1) for _, own in chosen)
-        if all(share < SAME for share in alike):
-            chosen.append((predicates, mask))
-        if len(chosen) == keep:
-            break
-    return [predicates for predicates, _ in chosen]
+def _implied(p: Predicate, predicates: Sequence[Predicate]) -> bool:
+    """Tell whether a shift stands beside its own family already, or the other way round."""
+    pair = {"family", "shift"}
+    return p.attribute in pair and any(other.attribute in pair for other in predicates)
 
 
 def holds(predicates: Sequence[Predicate], attributes: Mapping[str, Column]) -> Mask:
-    """Return (rows,) where all conditions hold."""
+    """Return (rows,) where all conditions hold; what has not the attribute meets none on it."""
     mask = np.ones(len(next(iter(attributes.values()))), np.bool_)
     for p in predicates:
-        mask &= p.mask(attributes[p.attribute])
+        mask &= p.mask(attributes[p.attribute]) if p.attribute in attributes else False
     return mask
 
 
-def _test(
+def _measured(
     predicates: tuple[Predicate, ...],
     attributes: Mapping[str, Column],
     target: NDArray[np.float64],
@@ -187,8 +256,7 @@ def _test(
     mean = float(target[inside].mean()) if n else math.nan
     rest = float(target[~inside].mean()) if n < len(target) else math.nan
     ordered = tuple(sorted(predicates, key=lambda p: (p.attribute, p.kind)))
-    p_value = _p_value(inside, target, groups)
-    return Slice(ordered, mean, rest, n, len(np.unique(groups[inside])), p_value)
+    return Slice(ordered, mean, rest, n, len(np.unique(groups[inside])), None)
 
 
 def _p_value(inside: Mask, target: NDArray[np.float64], groups: NDArray[np.int64]) -> float | None:
@@ -209,16 +277,26 @@ def _p_value(inside: Mask, target: NDArray[np.float64], groups: NDArray[np.int64
     return max(float(student.sf(float(a - b) / error, df=count - 1)), surest)
 
 
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected for their number (Holm 1979); None stays None and does not count.
+
+    >>> holm([0.01, None, 0.04])
+    [0.02, None, 0.04]
+    """
+    order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i] or 0.0)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * (p_values[i] or 0.0)))
+        corrected[i] = largest
+    return corrected
+
+
 def _corrected(slices: Sequence[Slice]) -> list[Slice]:
     """Return the slices with Holm's correction, significant ones first, each part by effect and size."""
-    known = sorted((s for s in slices if s.p is not None), key=lambda s: s.p or 0.0)
-    corrected: dict[int, float] = {}
-    largest = 0.0
-    for i, s in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - i) * (s.p or 0.0)))
-        corrected[id(s)] = largest
-    done = []
-    for s in slices:
-        p = corrected.get(id(s))
-        done.append(Slice(s.predicates, s.mean, s.rest, s.n, s.groups, s.p, p, significant=p is not None and p < 0.05))
+    corrected = holm([s.p for s in slices])
+    done = [
+        replace(s, p_corrected=p, significant=p is not None and p < LEVEL)
+        for s, p in zip(slices, corrected, strict=True)
+    ]
     return sorted(done, key=lambda s: (not s.significant, -_worth(s.mean - s.rest, s.n)))

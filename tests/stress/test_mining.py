@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -14,7 +17,7 @@ import stress
 from scenes.errors import InputError
 from scenes.plugins import load_attribute
 from stress.metrics.range import distances_m
-from stress.mining import markdown, mine
+from stress.mining import _outlier, attributes_of, markdown, mine, words
 from stress.slices import Predicate, _p_value, find_slices, halves
 from synth.boxworld import box_sample
 
@@ -100,7 +103,7 @@ def test_distances_are_those_of_the_boxes_and_of_the_depth():
 
 
 class BlindToPersons:
-    """The fake detector without persons in the right half of the picture."""
+    """The fake detector without persons right of the first third of the picture."""
 
     def __init__(self):
         self.inner = fake("Detector")()
@@ -111,7 +114,7 @@ class BlindToPersons:
         for image, given in zip(images, self.inner.predict(images), strict=True):
             found = dict(given)
             boxes, labels = np.asarray(found["boxes"]).reshape(-1, 4), np.asarray(found["labels"])
-            keep = ~((labels == 1) & (boxes.mean(axis=1) > 0) & (boxes[:, 0] >= image.shape[1] / 2))
+            keep = ~((labels == 1) & (boxes[:, [0, 2]].mean(axis=1) >= image.shape[1] / 3))
             answers.append({key: np.asarray(value)[keep] for key, value in found.items()})
         return answers
 
@@ -122,17 +125,78 @@ def test_a_run_is_mined_and_the_blind_spot_named(tmp_path):
     found = mine(tmp_path / "run", least=8)
     first = found["missed_anyway"][0]
     assert {"attribute": "class", "kind": "is", "value": "person"} in first["predicates"]
-    assert first["recall_clean"] < 0.3  # about the right half: thirds of the picture do not end at its middle
+    assert first["slice"].startswith("people")
+    assert "in the middle" in first["slice"]
+    assert first["recall_clean"] < 0.1
     assert first["tested"]["significant"]
     assert "weather" in str(found["lost_under_shift"][0]["predicates"])
-    assert "class person" in markdown(found)
+    assert "people" in markdown(found)
     result = CliRunner().invoke(cli.main, ["mine", str(tmp_path / "run"), "--least", "8"])
     assert result.exit_code == 0
     assert "Missed on clean frames too" in result.output
 
 
-def test_segmentation_runs_say_what_to_look_at(tmp_path):
-    plan = {"shifts": "fog", "severities": [5], "resamples": 40, "explain": "none"}
-    stress.run(fake("Boxes")(6), fake("Segmenter")(), plan, tmp_path / "run", progress=False)
-    with pytest.raises(InputError, match="segmentation"):
+def test_a_segmentation_run_is_mined_by_regions(tmp_path):
+    plan = {"shifts": "fog,motion_blur", "severities": [1, 5], "resamples": 40, "explain": "none"}
+    stress.run(fake("Boxes")(40), fake("Segmenter")(), plan, tmp_path / "run", progress=False)
+    found = mine(tmp_path / "run", least=10)
+    assert (found["noun"], found["metric"]) == ("region", "pixel recall")
+    failures = pq.read_table(tmp_path / "run" / "failures.parquet").to_pydict()
+    assert set(failures["failure"]) == {"confused"}
+    assert set(failures["family"]) <= {"weather", "sensor"}
+    assert all(0 < loss <= 1 for loss in failures["loss"])
+    whole = stress.read(tmp_path / "run").figure("pixel_accuracy", shift="weather/fog", severity=5)
+    assert whole["delta"] < 0
+    assert found["lost_under_shift"][0]["recall_shifted"] < found["lost_under_shift"][0]["recall_clean"]
+    shutil.rmtree(tmp_path / "run" / "parts")
+    with pytest.raises(InputError, match="parts/"):
         mine(tmp_path / "run")
+
+
+def test_every_failure_is_typed_with_what_it_lost(tmp_path):
+    """Counted against the outcomes of the run; losses against the scores of the same object, one by one."""
+    plan = {"shifts": "fog,motion_blur", "severities": [1, 5], "resamples": 40, "explain": "none"}
+    stress.run(fake("Boxes")(30), fake("Detector")(), plan, tmp_path / "run", progress=False)
+    mine(tmp_path / "run", least=10)
+    objects = stress.read(tmp_path / "run").objects.to_pylist()
+    failures = pq.read_table(tmp_path / "run" / "failures.parquet").to_pylist()
+    wrong = Counter(row["outcome"] for row in objects if row["outcome"] not in ("found", "ignored"))
+    assert Counter(row["failure"] for row in failures) == wrong
+    before = {(r["sample_id"], r["instance_id"]): r for r in objects if r["shift"] == "clean" and r["instance_id"]}
+    lost = [row for row in failures if row["failure"] == "missed" and row["newly"]]
+    assert len(lost) > 10
+    for row in lost:
+        was = before[row["sample_id"], row["instance_id"]]
+        assert was["outcome"] == "found"
+        assert row["loss"] == pytest.approx(max(was["score"] - (row["score_shifted"] or 0.0), 0.0), abs=1e-5)
+    assert not any(row["loss"] for row in failures if row["shift"] == "clean")
+
+
+def test_positions_are_shares_of_the_picture():
+    """An object in the middle of a wide picture is in the middle, also where nothing stands right of it."""
+    one = {"x1": [300.0], "y1": [0.0], "x2": [340.0], "y2": [20.0], "sample_id": ["a"], "class_name": ["car"]}
+    columns = {name: np.array(values) for name, values in one.items()}
+    columns |= {"visible_fraction": np.ones(1), "distance_m": np.full(1, 20.0)}
+    assert attributes_of(columns)["position"].tolist() == ["right"]  # the width is not known
+    assert attributes_of({**columns, "width": np.array([640.0])})["position"].tolist() == ["middle"]
+
+
+def test_an_odd_sequence_is_named(tmp_path):
+    plan = {"shifts": "fog", "severities": [5], "resamples": 40, "explain": "none"}
+    stress.run(fake("Boxes")(60, frames_a_group=6), fake("Detector")(), plan, tmp_path / "run", progress=False)
+    names = [row["group"] for row in mine(tmp_path / "run", least=8)["sequences"]]
+    assert sorted(names) == sorted(f"drive{i}" for i in range(10))
+    spread = np.array([0.1, 0.12, 0.09, 0.11, 0.1, 0.08, 0.12, 0.6])
+    assert _outlier(spread, 7) < 0.001 < 0.05 < _outlier(spread, 0)
+    assert _outlier(spread[:4], 0) is None
+
+
+def test_five_groups_confirm_one_slice_and_no_more():
+    groups = np.repeat(np.arange(10), 60)
+    rng = np.random.default_rng(2)
+    columns = {"class": rng.choice(["car", "person", "sign"], 600), "severity": rng.choice([1.0, 3.0, 5.0], 600)}
+    missed = ((columns["class"] == "car") & (columns["severity"] >= 3)).astype(np.float64)
+    found = find_slices(columns, missed, groups, least=10)
+    assert [s.p is not None for s in found] == [True] + [False] * (len(found) - 1)
+    assert found[0].significant
+    assert words(found[0].predicates) == "cars at severity >= 3"
