@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from scenes.execute import single_threaded
 from scenes.folders import disk_errors, write_json
 from scenes.images import read_image
 from scenes.progress import Report
-from stress.aim import Aim, Things, things_of
+from stress.aim import Aim, things_of
 from stress.diversity import normalised, spread
 from stress.feedback_card import card
 from stress.frames import Frame, embedder_of
@@ -110,7 +109,7 @@ class FeedbackFiles:
             for row in rows:
                 cell = self.kept[row["sample_id"]][0]
                 shows = frames[row["source"]["sample_id"]] in owners
-                hits += cell is not None and shows and one.in_cell(self.aim.cells[cell])
+                hits += cell is not None and shows and one.in_cell(self.aim.cells[cell].cell)
             found.append(hits)
         return found
 
@@ -156,8 +155,7 @@ class Curation:
         said = {verdict["instance_id"]: verdict for verdict in verdicts}
         gone = {i for i, verdict in said.items() if verdict["kind"] == "invalid" or verdict.get("hard_to_see")}
         there = np.array([i not in gone for i in things.instance_id.tolist()], np.bool_)
-        left = replace(things, attributes=things.attributes)
-        return float(_worth_in(self.aim, left, cell)[there].sum())
+        return float(self.aim.worth(things)[there, cell].sum())
 
     def _diverse(self, candidates: Sequence[tuple[Made, Path, int, float]], report: Report) -> set[int]:
         """Return which candidates stay: each cell its quota, spread by k-centre; what cells lack, the others give."""
@@ -186,10 +184,6 @@ class Curation:
     def finish(self, target: Path, rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, int]) -> None:
         """Write what stands beside the pictures."""
         self.files.write(target, rows, left_out)
-
-
-def _worth_in(aim: Aim, things: Things, cell: int) -> NDArray[np.float64]:
-    return aim.worth(things)[:, cell]
 
 
 def _licence(value: Any) -> str:

@@ -35,6 +35,7 @@ from synth.synthesis import SHARD, run, work_folder
 SCHEMA = "roadproof.feedback/1"
 LEAST_IMAGES = 8
 LEAST_FRAMES = 24  # to choose from
+FRAMES_AN_IMAGE = 1
 EMBEDDER = "zoo:classifier"
 
 
@@ -114,7 +115,7 @@ def make_feedback(
         return done
     tested = Tested.of(results, identity)
     aim = aim_of(results, identity, hold_out=families, seed=seed)
-    pool = pool_of(tested, dataset=dataset, split=split, frames=frames or max(LEAST_FRAMES, images))
+    pool = pool_of(tested, dataset=dataset, split=split, frames=frames or max(LEAST_FRAMES, FRAMES_AN_IMAGE * images))
     _check_data(pool, results)
     cache = work_folder(place).with_name(f"{place.name}.frames")
     with reporting(progress) as report, no_empty_folders(cache):

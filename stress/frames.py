@@ -38,6 +38,7 @@ class Frame:
     sha256: str
     looks: Mapping[str, str]
     embedding: Sequence[float]
+    width: int
     objects: Sequence[Sequence[Any]] = ()
     classes: Mapping[str, float] = field(default_factory=dict)
 
@@ -75,6 +76,7 @@ class Scanner:
             "sha256": pixel_hash(sample.image),
             "looks": looks_of(sample.image),
             "embedding": [float(v) for v in np.asarray(self.embed([sample.image]))[0]],
+            "width": sample.width,
             "objects": objects_of(sample, self.dataset.class_names),
             "classes": classes_of(sample, self.dataset.class_names),
         }
