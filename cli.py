@@ -609,6 +609,66 @@ def gate(
 
 
 @main.command()
+@click.option("--feedback", type=path(exists=True, file=False), required=True, metavar="DIR", help="Feedback set.")
+@click.option("--out", type=path(file=False), required=True, metavar="DIR", help="The same command goes on in it.")
+@click.option(
+    "--model", metavar="MODEL", help="As `stress` takes it; that of the run behind the feedback unless given."
+)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of every arm.")
+@click.option("--steps", type=click.IntRange(1), default=300, show_default=True, help="Steps of every training.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures of a step; what suits the model.")
+@click.option("--rate", type=float, metavar="R", help="Highest learning rate; what suits the model.")
+@click.option(
+    "--checks", type=click.IntRange(1), default=10, show_default=True, help="Measurements of validation loss."
+)
+@click.option("--patience", type=click.IntRange(1), metavar="N", help="Stop after N checks that are no better.")
+@click.option("--held-out", default="", metavar="LIST", help="Families to keep out of the training, beside the set's.")
+@click.option("--run", type=path(exists=True, file=False), metavar="RUN", help="Whose plan is repeated; the set's run.")
+@click.option("--test", metavar="DATASET", help="Other data to repeat the plan on.")
+@click.option("--split", metavar="NAME", help="Split of --test.")
+@click.option("--format", "format_", metavar="FORMAT", help="Format of --test, where it is not to be guessed.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Test on N frames, evenly spread.")
+@click.option("--trainer", metavar="COMMAND", help="Train by a command with {data}, {out}, {weights}, {seed}, {steps}.")
+@click.option(
+    "--trained-model", metavar="MODEL", help="How --model names what the trainer left, e.g. {out}/model.onnx."
+)
+@click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given.")
+@click.option("--no-report", is_flag=True, help="Do not write proof.html.")
+@click.option("--allow-download", is_flag=True, help="Let hf:, timm: and torchvision: fetch weights.")
+@click.option("--trust", is_flag=True, help="Let files execute code (pickled checkpoints).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--model-yaml", type=path(folder=False), help="How an ONNX or TorchScript model is fed and read.")
+def retrain(feedback: Path, out: Path, model: str | None, no_report: bool, **options: Any) -> None:
+    """Train MODEL on a feedback set and prove it: two controls of equal budget, the stress test repeated on all.
+
+    Writes OUT/proof.html, proof.md and proof.json; OUT/models/feedback-0 is a model that `--model trained:DIR` takes.
+    "Helped" is said where training seeds and frames leave no room for chance, "no evidence" where they do.
+    """
+    import shlex
+    import sys
+
+    _retrain(feedback, out, model, no_report=no_report, command=shlex.join(["roadproof", *sys.argv[1:]]), **options)
+
+
+def _retrain(feedback: Path, out: Path, model: str | None, *, no_report: bool = False, **options: Any) -> None:
+    """Retrain, say what came of it on standard error, write the report and print its path."""
+    import reports.proof
+    import stress as harness
+
+    loaded = {"trust": options.pop("trust"), "allow_download": options.pop("allow_download")}
+    model_yaml = options.pop("model_yaml")
+    if model_yaml is not None:
+        loaded["model_yaml"] = str(model_yaml)
+    settings = {key: options.pop(key) for key in ("steps", "batch", "rate", "checks", "patience")}
+    made = harness.retrain(
+        model, feedback, out, settings=settings, model_options=loaded, format=options.pop("format_"), **options
+    )
+    for line in (*reports.proof.sentences(made.summary), *(f"note   {note}" for note in made.summary["notes"])):
+        click.echo(line, err=True)
+    click.echo(str(out / "proof.json" if no_report else reports.proof.write(out, made.summary)))
+
+
+@main.command()
 @click.option("--out", type=path(file=False), default="roadproof-demo", show_default=True, help="Run folder.")
 @click.option("--frames", type=click.IntRange(min=1), default=40, show_default=True, help="Frames of the town.")
 @click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given.")
