@@ -1,0 +1,325 @@
+"""Failures that look alike: crops of newly failed objects, embedded and gathered by HDBSCAN, named by what they share.
+
+The same object under the neighbouring severities of a shift is one failure (the mildest stands for them), and crops
+that are all but the same are one picture. Pictures are made again from the run's own parameters, of a capped sample
+that is spread over cells; where the data set is gone there are no clusters, and the run says why.
+
+HDBSCAN: Campello, Moulavi and Sander, PAKDD 2013; scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from scenes.errors import InputError
+from scenes.sample import Dataset, Image, Sample
+from stress.pictures import write_picture
+from stress.plan import CLEAN
+from stress.progress import reporting
+from stress.reproduction import Remaker
+from stress.results import Results
+from stress.slice_words import NOUNS, words
+from stress.slices import Predicate
+from synth.random import Rng
+
+PICTURES = 144  # shifted frames made again at most
+FRAMES = 16  # source frames behind them at most: reading one may cost as much as shifting it ten times
+SIDE = 64  # pixels of a crop that is embedded, as zoo:classifier was trained on
+MARGIN = 0.25  # of the box on each side, so that a crop shows what the object stands before
+LEAST_SIDE = 24  # pixels of the picture that a crop shows at least
+SAME_LOOK = 0.985  # cosine from which two crops are one picture
+SHARED = 0.7  # share of a cluster that has an attribute in common, to be named by it
+SHOWN, SHOWN_SIDE = 6, 112  # pictures of a cluster in the report, and their side
+FALLBACK = "zoo:classifier"
+Row = dict[str, Any]
+Vectors = NDArray[np.float32]  # (N, D)
+Embed = Callable[[list[Image]], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A failed object: its row in the failures, its picture, and the same place on the clean frame."""
+
+    row: Row
+    image: Image
+    clean: Image
+
+
+def clusters_of(
+    results: Results,
+    failures: pa.Table,
+    *,
+    seed: int = 0,
+    pictures: int = PICTURES,
+    dataset: Dataset | None = None,
+    embed: Embed | None = None,
+    progress: bool | None = None,
+) -> dict[str, Any]:
+    """Return the clusters of a run's new failures as plain values, and write their pictures into its evidence.
+
+    dataset: needed where the run was given an opened data set; embed: of (H, W, 3) uint8 crops to (B, D); the model's
+    own where it has `embed`, else that of the built-in classifier
+    """
+    rows = [row for row in failures.to_pylist() if row["newly"] and row["shift"] != CLEAN]
+    once = folded(rows)
+    notes: list[str] = []
+    found: dict[str, Any] = {
+        "n_failures": len(rows), "n_folded": len(rows) - len(once), "n_looked_at": 0, "n_same_look": 0, "n_alone": 0,
+        "embedder": None, "clusters": [], "notes": notes,
+    }  # fmt: skip
+    if results.task == "segmentation":
+        notes.append("Clusters are of objects and pictures; a segmentation run has regions: see its slices.")
+        return found
+    if not once:
+        notes.append("No failure is new under a shift: nothing to gather.")
+        return found
+    try:
+        crops = _crops(results, once, Remaker(results.path, dataset), seed, pictures, progress)
+    except (InputError, OSError) as error:
+        notes.append(f"No clusters: the pictures cannot be made again: {' '.join(str(error).split())}")
+        return found
+    name, embedder = ("given", embed) if embed is not None else _embedder(results, notes)
+    vectors = embedded([crop.image for crop in crops], embedder)
+    kept = distinct(vectors)
+    found.update(n_looked_at=len(crops), n_same_look=len(crops) - len(kept), embedder=name)
+    crops, vectors = [crops[i] for i in kept], vectors[kept]
+    labels = gathered(vectors)
+    found["n_alone"] = int(np.count_nonzero(labels < 0))
+    if not (labels >= 0).any():
+        notes.append(f"{len(crops)} different failures were looked at, and no {least_size(len(crops))} look alike.")
+    members = sorted((np.flatnonzero(labels == c) for c in range(labels.max(initial=-1) + 1)), key=len, reverse=True)
+    for number, own in enumerate(members, start=1):
+        found["clusters"].append(_cluster(results, number, [crops[i] for i in own], vectors[own]))
+    return found
+
+
+def folded(rows: Sequence[Row]) -> list[Row]:
+    """Return the failures with one row for the same object under the severities of a shift: the mildest.
+
+    Finds that belong to no object are the same where their class and about their place (32 pixels) are.
+    """
+    first: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda r: r["severity"]):
+        place: Any = row["instance_id"]
+        if row["failure"] in ("invented", "duplicate"):
+            place = tuple(round((row[a] + row[b]) / 64) for a, b in (("x1", "x2"), ("y1", "y2")))
+        key = (row["sample_id"], row["shift"], row["failure"] in ("invented", "duplicate"), row["class_name"], place)
+        first.setdefault(key, row)
+    return list(first.values())
+
+
+def chosen(rows: Sequence[Row], *, seed: int, pictures: int) -> dict[str, dict[tuple[str, float], list[Row]]]:
+    """Return failures by sample and cell: as many pictures of every cell, of few source frames from many groups."""
+    by_sample: dict[str, dict[tuple[str, float], list[Row]]] = defaultdict(lambda: defaultdict(list))
+    group_of: dict[str, str] = {}
+    for row in rows:
+        by_sample[row["sample_id"]][row["shift"], row["severity"]].append(row)
+        group_of[row["sample_id"]] = row["group"]
+    names = sorted(by_sample)
+    order = [names[i] for i in np.argsort(Rng("clusters", seed).uniforms(len(names)), kind="stable")]
+    turn: Counter[str] = Counter()
+    ranked = []
+    for name in order:  # one of each group, then a second of each
+        ranked.append((turn[group_of[name]], name))
+        turn[group_of[name]] += 1
+    samples = [name for _, name in sorted(ranked, key=lambda item: item[0])][:FRAMES]
+    queues: dict[tuple[str, float], list[str]] = defaultdict(list)
+    for name in samples:
+        for cell in by_sample[name]:
+            queues[cell].append(name)
+    found: dict[str, dict[tuple[str, float], list[Row]]] = defaultdict(dict)
+    left = pictures
+    while left > 0 and any(queues.values()):
+        for cell in sorted(queues):
+            if queues[cell] and left > 0:
+                name = queues[cell].pop(0)
+                found[name][cell] = by_sample[name][cell]
+                left -= 1
+    return found
+
+
+def _crops(
+    results: Results, rows: Sequence[Row], again: Remaker, seed: int, pictures: int, progress: bool | None
+) -> list[Crop]:
+    """Return crops of the chosen failures, each frame read once."""
+    wanted = chosen(rows, seed=seed, pictures=pictures)
+    total = sum(len(cells) for cells in wanted.values())
+    columns = ["sample_id", "shift", "severity", "params"]
+    samples = results.table("samples").select(columns)
+    params = {(r["sample_id"], r["shift"], r["severity"]): r["params"] for r in samples.to_pylist()}
+    boxes = _clean_boxes(results)
+    found: list[Crop] = []
+    done = 0
+    with reporting(progress) as report:
+        for name, cells in wanted.items():
+            clean = again.dataset[name]
+            for (shift, severity), own in cells.items():
+                made = again.shifted(clean, shift, json.loads(params[name, shift, severity])).sample
+                found += [_crop(row, made, clean, boxes) for row in own]
+                done += 1
+                report("pictures made again", done, total)
+    return found
+
+
+def _clean_boxes(results: Results) -> dict[tuple[str, int], tuple[float, ...]]:
+    """Return the box of each object on its clean frame."""
+    table = results.objects
+    clean = table.filter(pa.compute.equal(table.column("shift"), CLEAN))
+    names = ("sample_id", "instance_id", "x1", "y1", "x2", "y2")
+    rows = zip(*(clean.column(name).to_pylist() for name in names), strict=True)
+    return {(row[0], row[1]): tuple(row[2:]) for row in rows}
+
+
+def _crop(row: Row, made: Sample, clean: Sample, boxes: Mapping[tuple[str, int], tuple[float, ...]]) -> Crop:
+    box = tuple(row[name] for name in ("x1", "y1", "x2", "y2"))
+    before = boxes.get((row["sample_id"], row["instance_id"]), box) if row["instance_id"] else box
+    return Crop(row, cropped(made.image, box), cropped(clean.image, before))
+
+
+def cropped(image: Image, box: Sequence[float]) -> Image:
+    """Return the square around a box, with a margin; where it leaves the picture its border is repeated."""
+    x1, y1, x2, y2 = box
+    half = max((x2 - x1) * (0.5 + MARGIN), (y2 - y1) * (0.5 + MARGIN), LEAST_SIDE / 2)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    side = max(round(2 * half), 1)
+    left, top = round(x - half), round(y - half)
+    columns = np.clip(np.arange(left, left + side), 0, image.shape[1] - 1)
+    rows = np.clip(np.arange(top, top + side), 0, image.shape[0] - 1)
+    cut: Image = np.ascontiguousarray(image[rows[:, None], columns])
+    return cut
+
+
+def _embedder(results: Results, notes: list[str]) -> tuple[str, Embed]:
+    """Return the model's own embedding where it has one and can be loaded, else the built-in classifier's."""
+    from stress.adapters import load_model
+
+    source = str(results.summary["model"]["source"])
+    try:
+        model = load_model(source, device="cpu")
+        own = getattr(model, "embed", None)
+    except (InputError, OSError) as error:
+        own = None
+        notes.append(f"The model could not be loaded again ({' '.join(str(error).split())[:200]}).")
+    if callable(own):
+        return source, own
+    from stress.zoo import load
+
+    notes.append(f"The model has no embed(images) here: crops are compared by {FALLBACK}.")
+    return FALLBACK, load("classifier").embed
+
+
+def embedded(images: Sequence[Image], embed: Embed) -> Vectors:
+    """Return (N, D) vectors of length 1."""
+    small = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images]
+    parts = [np.asarray(embed(small[i : i + 32]), np.float32) for i in range(0, len(small), 32)]
+    vectors = np.concatenate(parts)
+    if vectors.ndim != 2 or len(vectors) != len(small):
+        raise InputError(f"embed: expected ({len(small)}, D) vectors, got shape {vectors.shape}")
+    vectors = vectors - vectors.mean(axis=0)  # what all crops share tells none apart
+    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
+def distinct(vectors: Vectors) -> list[int]:
+    """Return the rows that are left when of vectors that are all but the same the first is kept."""
+    kept: list[int] = []
+    for i in range(len(vectors)):
+        if not kept or float((vectors[kept] @ vectors[i]).max()) < SAME_LOOK:
+            kept.append(i)
+    return kept
+
+
+def least_size(n: int) -> int:
+    """Return how many failures make a cluster at least: a fortieth of all, 5 or more."""
+    return max(5, n // 40)
+
+
+def gathered(vectors: Vectors) -> NDArray[np.int64]:
+    """Return (N,) cluster of each vector, -1 = none."""
+    if len(vectors) < 2 * least_size(len(vectors)):
+        return np.full(len(vectors), -1, np.int64)
+    from sklearn.cluster import HDBSCAN
+    from sklearn.decomposition import PCA
+
+    parts = min(16, *vectors.shape)
+    reduced = PCA(parts, svd_solver="full").fit_transform(vectors.astype(np.float64))
+    method = HDBSCAN(min_cluster_size=least_size(len(vectors)), min_samples=3, copy=True)
+    return np.asarray(method.fit_predict(reduced), np.int64)
+
+
+def _cluster(results: Results, number: int, crops: Sequence[Crop], vectors: Vectors) -> dict[str, Any]:
+    rows = [crop.row for crop in crops]
+    shared = shared_by(rows)
+    middle = vectors.mean(axis=0)
+    order = np.argsort(-(vectors @ middle), kind="stable")
+    return {
+        "name": named(shared, NOUNS[results.task]),
+        "shared": shared,
+        "n": len(rows),
+        "n_objects": len({(r["sample_id"], r["instance_id"], r["class_name"]) for r in rows}),
+        "n_frames": len({r["sample_id"] for r in rows}),
+        "loss": float(np.mean([r["loss"] for r in rows])),
+        "failures": dict(Counter(r["failure"] for r in rows).most_common()),
+        "shifts": dict(Counter(r["shift"] for r in rows).most_common(6)),
+        "pictures": [_written(results.path, number, i, crops[j]) for i, j in enumerate(_spread(order, rows))],
+    }
+
+
+def _spread(order: NDArray[np.int64], rows: Sequence[Row]) -> list[int]:
+    """Return the most typical members, no object twice."""
+    seen: set[tuple[Any, ...]] = set()
+    found = []
+    for i in order.tolist():
+        key = (rows[i]["sample_id"], rows[i]["instance_id"], rows[i]["x1"] if not rows[i]["instance_id"] else 0)
+        if key not in seen:
+            found.append(i)
+            seen.add(key)
+    return found[:SHOWN]
+
+
+def _written(run: Path, number: int, i: int, crop: Crop) -> dict[str, Any]:
+    """Write the clean and the shifted crop side by side; return where, and what it shows."""
+    size = (SHOWN_SIDE, SHOWN_SIDE)
+    halves = [cv2.resize(image, size, interpolation=_method(image)) for image in (crop.clean, crop.image)]
+    path = run / "evidence" / f"cluster-{number:02}-{i}.jpg"
+    path.parent.mkdir(exist_ok=True)
+    write_picture(path, np.concatenate(halves, axis=1))
+    row = crop.row
+    keys = ("sample_id", "shift", "severity", "failure", "class_name", "predicted_class", "loss")
+    return {"path": f"evidence/{path.name}", **{key: row[key] for key in keys}}
+
+
+def _method(image: Image) -> int:
+    return cv2.INTER_AREA if image.shape[0] > SHOWN_SIDE else cv2.INTER_CUBIC
+
+
+def shared_by(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the attributes that most of a cluster has in common: {attribute: value}; the shift, else its family."""
+    found: dict[str, Any] = {}
+    for attribute in ("failure", "class_name", "size", "position", "shift", "family"):
+        value, n = Counter(row[attribute] for row in rows).most_common(1)[0]
+        if value is not None and n >= SHARED * len(rows) and not (attribute == "family" and "shift" in found):
+            found[attribute] = value
+    return found
+
+
+def named(shared: Mapping[str, Any], noun: str) -> str:
+    """Return a cluster's name.
+
+    >>> named({"failure": "missed", "class_name": "car", "shift": "weather/fog"}, "object")
+    'missed cars in fog'
+    """
+    keys = {"class_name": "class", "size": "size", "position": "position", "shift": "shift", "family": "family"}
+    predicates = [Predicate(key, "is", shared[name]) for name, key in keys.items() if name in shared]
+    text = words(predicates, noun=noun)
+    return f"{shared.get('failure', 'failed')} {text}"
