@@ -46,6 +46,9 @@ class Canvas:
         notes = sample.annotations
         if notes.masks is not None:
             masks = notes.masks.copy()
+        elif sample.instances is not None:  # pixels outside of a loose box are the object's too
+            ids = notes.instance_ids[:, None, None]
+            masks = (sample.instances[None] == ids) & (ids != 0)
         else:
             masks = np.zeros((len(notes), sample.height, sample.width), np.bool_)
             for row in range(len(notes)):

@@ -21,24 +21,28 @@ from synth.canvas import Canvas, Window, grown
 from synth.noise import Field
 from synth.radiometry import to_linear
 from synth.random import Rng
-from synth.regions import Region, pick, regions
+from synth.regions import Region, object_region, pick, regions
 from synth.relabel import note
 from synth.shape.creases import Creases, crumpled
 from synth.shape.deform import pulled, pushed
-from synth.warp import Points, forward_boxes
+from synth.warp import Points, forward_boxes, forward_windows
 
 _MOST = 64  # objects for which something is drawn; frames with more leave the rest alone
 
 
 @dataclass(frozen=True)
 class DeformParams:
-    """amount: as `synth.shape.deform` says, for creases the depth of the crush; one kind for each target."""
+    """amount: as `synth.shape.deform` says, for creases the depth of the crush; one kind for each target.
+
+    renderer: picture, or that of the scene
+    """
 
     amount: float
     targets: tuple[int, ...]
     kinds: tuple[str, ...]
     signs: tuple[int, ...]
     seeds: tuple[int, ...] = ()
+    renderer: str = "picture"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Deformation:
 
     def moved(self, box: Sequence[float]) -> NDArray[np.float32]:
         """Return the (4,) box around where the edges of a box go."""
-        return forward_boxes(np.array([box], np.float32), self.forward)[0]
+        return forward_windows(np.array([box], np.float32), self.forward)[0]
 
 
 Plan = list[tuple[Region, Deformation]]  # from far to near
@@ -163,7 +167,8 @@ def _nearness(sample: Sample, region: Region) -> float:
 def _cut_and_lay(sample: Sample, plan: Plan) -> Sample:
     """Take every object away and lay it down deformed, from far to near; the others stay where they are."""
     canvas = Canvas.of(sample)
-    nearness = {region.row: _nearness(sample, region) for region in regions(sample)}
+    known = (object_region(sample, row) for row in range(len(sample.annotations)))  # ignored crowds hide too
+    nearness = {region.row: _nearness(sample, region) for region in known if region is not None}
     for region, deformation in plan:
         _lay_deformed(canvas, region, deformation, nearness)
     old = sample.annotations
@@ -182,8 +187,11 @@ def _lay_deformed(canvas: Canvas, region: Region, deformation: Deformation, near
     size = (sample.height, sample.width)
     source = grown(region.window, 2, size)
     crop = np.s_[source[1] : source[3], source[0] : source[2]]
-    mask = sample.annotations.masks[region.row][crop] if sample.annotations.masks is not None else None
-    if mask is None:
+    if sample.annotations.masks is not None:
+        mask = sample.annotations.masks[region.row][crop]
+    elif sample.instances is not None:
+        mask = sample.instances[crop] == region.key
+    else:
         mask = region.full(size)[crop]
     box = deformation.moved(region.window)
     outer: Window = (int(box[0]) - 2, int(box[1]) - 2, int(np.ceil(box[2])) + 2, int(np.ceil(box[3])) + 2)

