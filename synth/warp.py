@@ -129,7 +129,7 @@ def forward_boxes(boxes: Boxes, forward: Callable[[Points], Points]) -> Boxes:
     """Return the boxes around where the objects in boxes (N, 4) go whose outline is not known; empty boxes stay empty.
 
     An object touches the sides of its box and leaves its corners free. The superellipse in the box (`regions.ellipse`)
-    stands for it: of ellipses of power 2 to 6 and the box itself, it is nearest to the town's objects, leaning or rolled.
+    stands for it: of ellipses of power 2 to 6 and the box itself, it is nearest to what the town's objects do.
     """
     turn = np.linspace(0.0, 2.0 * np.pi, _PER_OUTLINE, endpoint=False)
     cosine, sine = np.cos(turn), np.sin(turn)

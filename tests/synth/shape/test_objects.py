@@ -172,7 +172,9 @@ def test_boxes_of_leaning_objects_without_outline_are_those_of_what_fills_most_o
     mask = _superellipse(power)
     box = np.array([mask_box(mask)], np.float32)
     image = np.full((240, 320, 3), 120, np.uint8)
-    exact = Sample(sample_id="x", image=image, annotations=Annotations(boxes=box, labels=np.array([0]), masks=mask[None]))
+    exact = Sample(
+        sample_id="x", image=image, annotations=Annotations(boxes=box, labels=np.array([0]), masks=mask[None])
+    )
     loose = replace(exact, annotations=replace(exact.annotations, masks=None))
     for severity in (1, 3, 5):
         params = SkewObjects().draw(exact, severity, Rng(3))
