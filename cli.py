@@ -304,6 +304,7 @@ def _stress(dataset: str, model: str, plan: Any, out: Path, *, dry_run: bool = F
     if result.already_done:
         click.echo(f"done   {out} was finished already; nothing was run", err=True)
     _print_result(result)
+    _read_closer(out)
     if not options["no_report"]:
         _report(out)
 
@@ -499,15 +500,61 @@ DEMO_SHIFTS = (
     "--least", type=click.IntRange(5), default=20, show_default=True, help="Objects of a slice, in each half."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which groups are searched, and which test.")
-def mine(run: Path, least: int, seed: int) -> None:
+@click.option(
+    "--clusters/--no-clusters", default=True, show_default=True, help="Gather failures that look alike; makes pictures."
+)
+@click.option("--no-report", is_flag=True, help="Do not write report.html again.")
+def mine(run: Path, least: int, seed: int, clusters: bool, no_report: bool) -> None:
     """Find the slices of a finished run where objects are lost: which classes, sizes, distances under which shifts.
 
-    Slices are sought in half of the source groups and tested on the other half. Writes mining.json into the run folder.
+    Slices are sought in half of the source groups and tested on the other half. Writes mining.json and
+    failures.parquet into the run folder, and its report again. Clusters need the data set where it was.
     """
     from stress.mining import markdown
     from stress.mining import mine as dig
 
-    click.echo(markdown(dig(run, least=least, seed=seed)), nl=False)
+    click.echo(markdown(dig(run, least=least, seed=seed, clusters=clusters)), nl=False)
+    if not no_report:
+        _report(run)
+
+
+@main.command()
+@click.argument("run", type=path(exists=True, file=False))
+@click.option("--weights", type=path(folder=False), metavar="FILE", help="YAML: vulnerable, vehicle, other, speed_kmh.")
+@click.option("--no-report", is_flag=True, help="Do not write report.html again.")
+def safety(run: Path, weights: Path | None, no_report: bool) -> None:
+    """Read a finished detection run for safety: misses weighted by distance and road user, and what was not covered.
+
+    Writes safety.json into the run folder, and its report again.
+    """
+    import reports.safety
+    from stress.safety import Weights, assess
+
+    found = assess(run, Weights.from_yaml(weights) if weights is not None else None)
+    click.echo(reports.safety.markdown(found), nl=False)
+    if not no_report:
+        _report(run)
+
+
+def _read_closer(run: Path) -> None:
+    """Mine a run that was just finished and read it for safety, without pictures, so that its report shows it."""
+    from scenes.errors import InputError
+    from stress.mining import mine as dig
+    from stress.results import read
+    from stress.safety import assess
+
+    results = read(run)
+    most = 2_000_000  # objects in cells; about a minute
+    if results.task != "segmentation" and results.objects.num_rows > most:
+        click.echo(f"note   large run: `roadproof mine {run}` looks for slices", err=True)
+        return
+    for name, work in (("mining.json", dig), ("safety.json", assess)):
+        if (run / name).exists() or (name == "safety.json" and results.task != "detection"):
+            continue
+        try:
+            work(run)
+        except InputError as error:
+            click.echo(f"note   {error}", err=True)
 
 
 @main.command()

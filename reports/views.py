@@ -11,7 +11,8 @@ from reports.read import Figure, Run, plain, unit_of
 
 SECTIONS = (
     ("verdict", "Verdict"), ("grid", "Grid"), ("curves", "Curves"), ("classes", "Classes"), ("confusion", "Confusion"),
-    ("pr", "Precision–recall"), ("failures", "Failures"), ("audit", "Labels"), ("methods", "Methods"),
+    ("pr", "Precision–recall"), ("mining", "Slices"), ("failures", "Failures"),
+    ("safety", "Safety"), ("audit", "Labels"), ("methods", "Methods"),
 )  # fmt: skip
 
 

@@ -34,8 +34,7 @@ def words(predicates: Sequence[Predicate], *, noun: str = "object") -> str:
         what = f"{size} {what}"
     if (verdict := _value(known, "verdict")) is not None:
         what = f"{VERDICTS.get(verdict, verdict)} {what}"
-    parts = [what]
-    parts += _ranges(known)
+    parts = [what, " and ".join(_ranges(known))]
     if (place := _value(known, "position")) is not None:
         parts.append(PLACES.get(place, place))
     parts.append(_condition(known))
