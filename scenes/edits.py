@@ -42,12 +42,13 @@ class Recolour:
 
 @dataclass(frozen=True)
 class Retexture:
-    """Cover an object with a pattern; `scale_m` is the size of its elements."""
+    """Cover an object with a pattern; `scale_m` is the size of its elements, `share` how much of its own it covers."""
 
     instance_id: int
     pattern: Literal["stripes", "checker", "camouflage", "rust", "noise"]
     scale_m: float = 0.3
     seed: int = 0
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Remove:
 class Add:
     """Put an object of a kind the scene knows (car, van, truck, bus, person, pole, tree, ...) on the ground.
 
-    It gets the next free instance id.
+    `copy:ID` is another of an object that is there already. It gets the next free instance id.
     """
 
     kind: str

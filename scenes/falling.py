@@ -24,7 +24,7 @@ from scenes.errors import InputError
 from scenes.sample import Depth, Image
 
 REACH_M = {SetRain: 3.6, SetSnow: 4.5}  # single particles farther away change a pixel by about a grey level each
-SIDE_M = 10.0  # of the cube that repeats
+SIDE_M = {SetRain: 8.0, SetSnow: 10.0}  # of the cube that repeats
 NEAREST_M = 0.35
 APERTURE_M = 0.0025  # entrance pupil of a camera of 5 mm focal length at f/2
 CLOUD_BASE_M = 800.0  # a ray to the sky leaves the rain there
@@ -90,11 +90,13 @@ def in_view(camera: Camera, edit: Falling) -> Particles:
     """Return the particles that a camera may see while its shutter is open around `edit.time_s`."""
     checked(edit)
     rain = isinstance(edit, SetRain)
-    law = np.array([_slope(edit) if isinstance(edit, SetRain) else MEAN_FLAKE_M, edit.wind_x_mps, edit.wind_y_mps,
-                    edit.speed_mps, 0.5 * edit.exposure_s, REACH_M[type(edit)], edit.time_s], np.float64)  # fmt: skip
+    spread = _slope(edit) if isinstance(edit, SetRain) else MEAN_FLAKE_M
+    side, reach = SIDE_M[type(edit)], REACH_M[type(edit)]
+    wind = (edit.wind_x_mps, edit.wind_y_mps)
+    law = np.array([spread, *wind, edit.speed_mps, 0.5 * edit.exposure_s, reach, edit.time_s, side], np.float64)
     K = camera.K
     lens = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2], camera.width, camera.height], np.float64)
-    count = round(density_per_m3(edit) * SIDE_M**3)
+    count = round(density_per_m3(edit) * side**3)
     turn = np.ascontiguousarray(camera.world_to_cam[:3, :3])
     found = _project(np.uint64(edit.seed % 2**64), count, rain, law, turn, camera.position.copy(), lens)
     order = np.argsort(-found[:, 5], kind="stable")  # from far to near
@@ -171,28 +173,30 @@ def _uniform(seed, number):  # type: ignore[no-untyped-def]  # numba infers: uin
 @njit(cache=True, nogil=True)
 def _project(seed, count, rain, law, turn, eye, lens):  # type: ignore[no-untyped-def]  # numba infers
     """Return (M, 11): number, world x y z, share, depth, ends x0 y0 x1 y1, width of what is in view."""
-    spread, wind_x, wind_y, speed, half, reach, time = law
+    spread, wind_x, wind_y, speed, half, reach, time, side = law
     fx, fy, cx, cy, width, height = lens
     found = np.empty((1024, 11))
     at = 0
+    slack = 0.5 * side * abs(turn[2, 2])  # how much of the distance ahead may be due to height
     for n in range(count):
-        a, b = _uniform(seed, 6 * n + 3), _uniform(seed, 6 * n + 4)
+        b = _uniform(seed, 6 * n + 4)
+        angle, gust = 2 * np.pi * b, 0.7 + 0.6 * b
+        u = wind_x * gust if rain else wind_x + 0.6 * np.cos(angle)
+        v = wind_y * gust if rain else wind_y + 0.6 * np.sin(angle)
+        x = (_uniform(seed, 6 * n) * side + u * time) % side - eye[0]
+        y = (_uniform(seed, 6 * n + 1) * side + v * time) % side - eye[1]
+        x, y = x - side * np.round(x / side), y - side * np.round(y / side)
+        ahead = turn[2, 0] * x + turn[2, 1] * y
+        if ahead + slack < NEAREST_M or ahead - slack > reach:
+            continue
+        a = _uniform(seed, 6 * n + 3)
         if rain:
             mm = min(SMALLEST_MM - np.log1p(-a) / spread, LARGEST_MM)
-            size, fall = 1e-3 * mm, 9.65 - 10.3 * np.exp(-0.6 * mm)
-            u, v, w = wind_x * (0.7 + 0.6 * b), wind_y * (0.7 + 0.6 * b), -fall
+            size, w = 1e-3 * mm, 10.3 * np.exp(-0.6 * mm) - 9.65
         else:
-            size, c = min(-spread * np.log1p(-a), LARGEST_FLAKE_M), _uniform(seed, 6 * n + 5)
-            angle = 2 * np.pi * b
-            u, v, w = wind_x + 0.6 * np.cos(angle), wind_y + 0.6 * np.sin(angle), -(0.7 + 0.8 * c)
-        x = (_uniform(seed, 6 * n) * SIDE_M + u * time) % SIDE_M - eye[0]
-        y = (_uniform(seed, 6 * n + 1) * SIDE_M + v * time) % SIDE_M - eye[1]
-        z = (_uniform(seed, 6 * n + 2) * SIDE_M + w * time) % SIDE_M - eye[2]
-        x, y, z = (
-            x - SIDE_M * np.round(x / SIDE_M),
-            y - SIDE_M * np.round(y / SIDE_M),
-            z - SIDE_M * np.round(z / SIDE_M),
-        )
+            size, w = min(-spread * np.log1p(-a), LARGEST_FLAKE_M), -0.7 - 0.8 * _uniform(seed, 6 * n + 5)
+        z = (_uniform(seed, 6 * n + 2) * side + w * time) % side - eye[2]
+        z -= side * np.round(z / side)
         far = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
         if far < NEAREST_M or far > reach:
             continue

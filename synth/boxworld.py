@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.camera import Camera, look
-from scenes.edits import Add, Edit, Move, Recolour, Remove, Reshape, Turn
+from scenes.edits import Add, Edit, Move, Recolour, Remove, Reshape, Retexture, Turn
 from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
 
@@ -147,6 +147,9 @@ def _edited(boxes: tuple[Box, ...], edits: Sequence[Edit]) -> list[Box]:
             world[box.instance_id] = replace(
                 box, x_m=box.x_m + edit.x_m, y_m=box.y_m + edit.y_m, z_m=box.z_m + edit.z_m
             )
+        elif isinstance(edit, Retexture):
+            mixed = (1 - edit.share) * np.array(box.colour) + edit.share * (0.8 - 0.7 * np.array(box.colour))
+            world[box.instance_id] = replace(box, colour=tuple(mixed.tolist()))
         elif isinstance(edit, Recolour):
             world[box.instance_id] = replace(box, colour=(edit.red, edit.green, edit.blue))
         elif isinstance(edit, Reshape):

@@ -64,6 +64,8 @@ class Editor:
         self.cloud, self.objects = cloud, dict(objects)
         self.captured_light = light  # None where unknown
         self.light: Weather | None = None  # after edits; None = as captured
+        self.motions: dict[int, Matrix] = {}  # object -> motion (4, 4) from where the capture saw it
+        self.foreign: set[int] = set()  # objects of other scenes, of which no view of this one tells
         self.fog: SetFog | None = None
         self.falling: SetRain | SetSnow | None = None
         self._load = load
@@ -94,8 +96,9 @@ class Editor:
         if isinstance(edit, SetSun):
             if edit.strength < 0:
                 raise InputError(f"SetSun: expected strength >= 0, got {edit.strength}")
-            at = {"azimuth_rad": edit.azimuth_rad, "elevation_rad": edit.elevation_rad}
-            self.light = replace(light, **at, strength=edit.strength)
+            self.light = replace(
+                light, azimuth_rad=edit.azimuth_rad, elevation_rad=edit.elevation_rad, strength=edit.strength
+            )
             return
         if not 0 <= edit.overcast <= 1:
             raise InputError(f"SetSky: expected overcast in [0, 1], got {edit.overcast}")
@@ -132,25 +135,40 @@ class Editor:
             rows = self._rows(edit.instance_id)
         except InputError as error:
             raise InputError(f"{type(edit).__name__}: {error}") from None
+        together = self._of_one_actor(edit.instance_id)
         if isinstance(edit, Remove):
-            self.cloud = self.cloud.take(~rows)
-            del self.objects[edit.instance_id]
+            for number in together:
+                self.cloud = self.cloud.take(~self._rows(number))
+                del self.objects[number]
             return
         frame = self.frame(edit.instance_id)
+        if isinstance(edit, Turn | Move):
+            motion = _motion(edit, frame)
+            for number in together:
+                self.motions[number] = motion @ self.motions.get(number, np.eye(4))
+                rows = self._rows(number)
+                self.cloud = _put(self.cloud, rows, moved(self.cloud.take(rows), motion))
+                self._carry_box(number, motion)
+            return
         part = self.cloud.take(rows)
         if isinstance(edit, Reshape):
             part = self._reshaped(edit, part, frame)
         elif isinstance(edit, Recolour):
             part = recoloured(part, (edit.red, edit.green, edit.blue))
-        elif isinstance(edit, Retexture):
+        else:
             from scenes.splats.patterns import retextured
 
             part = retextured(part, frame, edit)
-        else:
-            motion = _motion(edit, frame)
-            part = moved(part, motion)
-            self._carry_box(edit.instance_id, motion)
         self.cloud = _put(self.cloud, rows, part)
+
+    def _of_one_actor(self, number: int) -> list[int]:
+        """Return the objects that go where this one goes: a rider and the machine share the attribute `actor`."""
+        actor = self.objects[number].attributes.get("actor")
+        instances = self.cloud.instances
+        if actor is None or instances is None:
+            return [number]
+        mates = [i for i, thing in self.objects.items() if thing.attributes.get("actor") == actor and i != number]
+        return [number, *(i for i in mates if bool((instances == i).any()))]
 
     def _carry_box(self, number: int, motion: Matrix) -> None:
         thing = self.objects[number]
@@ -191,6 +209,10 @@ class Editor:
         thing = objects[int(number)]
         box = None if thing.box_3d is None else moved_box(thing.box_3d, motion)
         self.objects[new] = replace(thing, box_3d=box)
+        if source == "copy":
+            self.motions[new] = motion @ self.motions.get(int(number), np.eye(4))
+        else:
+            self.foreign.add(new)
         part = replace(moved(part, motion), instances=torch.full((len(part),), new, dtype=torch.int32))
         self.cloud = joined([self.cloud, part])
 

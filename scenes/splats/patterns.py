@@ -29,6 +29,8 @@ def retextured(part: Cloud, frame: NDArray[np.float64], edit: Retexture) -> Clou
         raise InputError(f"Retexture: unknown pattern {edit.pattern!r}{did_you_mean(edit.pattern, PATTERNS)}")
     if edit.scale_m <= 0:
         raise InputError(f"Retexture: expected scale_m > 0, got {edit.scale_m}")
+    if not 0 <= edit.share <= 1:
+        raise InputError(f"Retexture: expected share in [0, 1], got {edit.share}")
     from scenes.splats.editing import LUMINANCE, to_linear, to_srgb
 
     local = (part.means.double().numpy() - frame[:3, 3]) @ frame[:3, :3] / edit.scale_m
@@ -37,8 +39,8 @@ def retextured(part: Cloud, frame: NDArray[np.float64], edit: Retexture) -> Clou
     light = to_linear((part.harmonics[:, 0] * C0 + 0.5).clamp(0, 1).double()) @ torch.tensor(LUMINANCE).double()
     shade = (light / light.median().clamp(min=1e-3)).clamp(0.2, 1.5)[:, None]
     color = to_srgb(((share * first + (1 - share) * second) * shade).clamp(0, 1)).float()
-    harmonics = torch.zeros_like(part.harmonics)
-    harmonics[:, 0] = base_colour(color)
+    harmonics = part.harmonics * (1 - edit.share)
+    harmonics[:, 0] += edit.share * base_colour(color)
     return replace(part, harmonics=harmonics)
 
 

@@ -19,7 +19,9 @@ from scenes.edits import (
     Retexture,
     SetFog,
     SetGround,
+    SetRain,
     SetSky,
+    SetSnow,
     SetSun,
     Turn,
 )
@@ -61,6 +63,7 @@ class Editor:
     ) -> None:
         self.objects = {o.id: o for o in objects}
         self.weather = weather
+        self.falling: SetRain | SetSnow | None = None
         self._owner = {i: o.id for o in objects for i in (o.id, o.second) if i}
         self._next = max(self._owner, default=0) + 1
         self._build, self._kinds, self._height_at = build, tuple(kinds), height_at
@@ -70,6 +73,8 @@ class Editor:
         for edit in edits:
             if isinstance(edit, (SetSun, SetSky, SetFog, SetGround)):
                 self.weather = _weather(self.weather, edit)
+            elif isinstance(edit, (SetRain, SetSnow)):
+                self.falling = edit
             elif isinstance(edit, Add):
                 self._add(edit)
             else:
@@ -87,6 +92,9 @@ class Editor:
         self.objects[owner] = _changed(thing, edit)
 
     def _add(self, edit: Add) -> None:
+        if edit.kind.startswith("copy:"):
+            self._copy(edit)
+            return
         choices = ALIASES.get(edit.kind, (edit.kind,))
         if not set(choices) <= set(self._kinds):
             known = sorted({*ALIASES, *self._kinds})
@@ -99,6 +107,24 @@ class Editor:
         second = number + 1 if kind in SECOND_OBJECT else 0
         self._next += 2 if second else 1
         self.objects[number] = Placed(number, second, kind, body, place, "added")
+        self._owner.update({i: number for i in (number, second) if i})
+
+    def _copy(self, edit: Add) -> None:
+        """Put another of an object of the town beside it."""
+        source = edit.kind.removeprefix("copy:")
+        owner = self._owner.get(int(source)) if source.isdecimal() else None
+        if owner is None or owner not in self.objects:
+            known = sorted(i for i, o in self._owner.items() if o in self.objects)
+            raise InputError(f"Add: {edit.kind}: no such object in this scene; it has {known}")
+        thing, number = self.objects[owner], self._next
+        second = number + 1 if thing.second else 0
+        self._next += 2 if second else 1
+        new = {thing.id: number, thing.second: second}
+        place = pose(edit.x_m, edit.y_m, self._height_at(edit.x_m, edit.y_m), edit.yaw_rad)
+        self.objects[number] = replace(
+            thing, id=number, second=second, pose=place, state="added", untouched=False,
+            patterns={new[i]: pattern for i, pattern in thing.patterns.items()},
+        )  # fmt: skip
         self._owner.update({i: number for i in (number, second) if i})
 
 
@@ -123,7 +149,9 @@ def _changed(thing: Placed, edit: Turn | Move | Recolour | Retexture | Reshape) 
         raise InputError(f"Retexture: unknown pattern {edit.pattern!r}{did_you_mean(edit.pattern, PATTERNS)}")
     if edit.scale_m <= 0:
         raise InputError(f"Retexture: expected scale_m > 0, got {edit.scale_m}")
-    pattern = Pattern(edit.pattern, edit.scale_m, edit.seed)
+    if not 0 <= edit.share <= 1:
+        raise InputError(f"Retexture: expected share in [0, 1], got {edit.share}")
+    pattern = Pattern(edit.pattern, edit.scale_m, edit.seed, edit.share)
     return replace(thing, patterns={**thing.patterns, edit.instance_id: pattern})
 
 

@@ -215,10 +215,19 @@ class Pattern:
     kind: str
     scale_m: float
     seed: int
+    share: float = 1.0  # of the object's own colour that it covers
 
 
 def patterned(pattern: Pattern, color: Float, local: Float) -> Float:
-    """Return the albedo (R, 3) of a pattern at points (R, 3) in the object frame."""
+    """Return the albedo (R, 3) of a pattern over a colour at points (R, 3) in the object frame."""
+    covered = _full(pattern, color, local)
+    if pattern.share >= 1:
+        return covered
+    share = np.float32(pattern.share)
+    return (color * (1 - share) + covered * share).astype(np.float32)
+
+
+def _full(pattern: Pattern, color: Float, local: Float) -> Float:
     x, y, z = (local[:, k] / pattern.scale_m for k in range(3))
     shift = float(pattern.seed % 97)
     if pattern.kind == "stripes":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scenes.camera import Camera, look
-from scenes.edits import Edit, SetRain, SetSnow
+from scenes.edits import Edit
 from scenes.falling import through_weather
 from scenes.sample import Sample
 from scenes.town.actors import KINDS, build
@@ -78,15 +78,15 @@ class Town:
         world = self.world
         objects = [Placed.of(actor, self.time_s) for actor in world.actors]
         editor = Editor(objects, world.weather, build=build, kinds=KINDS, height_at=world.height_at)
-        falling = [edit for edit in edits if isinstance(edit, SetRain | SetSnow)]
-        editor.carry_out([edit for edit in edits if not isinstance(edit, SetRain | SetSnow)])
+        editor.carry_out(edits)
         objects = [o for _, o in sorted(editor.objects.items()) if matters(o, camera, editor.weather, world.resting)]
         stage, things = stage_of(world, objects, editor.weather)
         frame = render(stage, camera)
         instances = instance_map(frame.hits, stage.soup, camera)
         depth = depth_map(frame.hits, camera)
         semantic = semantic_map(frame.hits, stage.soup, camera)
-        image = through_weather(frame.image, depth, camera, falling[-1]) if falling else frame.image
+        falling = editor.falling
+        image = frame.image if falling is None else through_weather(frame.image, depth, camera, falling)
         return Sample(
             sample_id=sample_id or f"town/{self.seed}/{self.frame:03d}",
             image=image,

@@ -4,18 +4,22 @@ A pixel is light times reflectance. The object's own reflectance is taken as one
 parts), so what varies over it stays as shading; the new reflectance is laid under that shading in linear light.
 Objects without a mask: the ellipse in the box is painted, soft towards its edge. Frames with a segmentation only: its
 areas of things. A classification image is painted in its middle. A frame without any of these stays as it is.
+With `renderer` scene the scene paints its own objects, around every corner, and lights them anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
+from scenes.edits import Retexture
 from scenes.sample import Sample
 from synth.blend import Alpha, over, scene_white, soft
+from synth.inscene import PICTURE, Renderer, check_renderer, chosen, edited, largest
 from synth.radiometry import Linear, luminance, to_linear
 from synth.random import Rng
 from synth.regions import Mask, Region, ellipse, pick, regions
@@ -24,18 +28,23 @@ from synth.relabel import note
 from synth.shift import Change, Family, Need, SeverityTable
 from synth.texture.patterns import GROUPS, PATTERNS, reflectance
 
+IN_SCENES = ("stripes", "checker", "camouflage", "noise", "rust")  # patterns that scenes know
 _MOST = 64  # objects for which something is drawn; frames with more leave the rest alone
 
 
 @dataclass(frozen=True)
 class RepaintParams:
-    """share: of the object's own colour that is replaced; sizes: elements of the pattern along an object's height."""
+    """share: of the object's own colour that is replaced; sizes: elements of the pattern along an object's height.
+
+    renderer: picture, or that of the scene; sizes are then metres
+    """
 
     share: float
     targets: tuple[int, ...]
     patterns: tuple[str, ...]
     seeds: tuple[int, ...]
     sizes: tuple[float, ...]
+    renderer: str = PICTURE
 
 
 @register
@@ -45,6 +54,7 @@ class Repaint:
 
     pattern: one of them, a group of them (colour, pattern, material), or "any"; drawn for each object
     min_side_px: smaller objects are left alone
+    renderer: picture, or scene (stripes, checker, camouflage, noise, rust; see synth/inscene.py)
     """
 
     name: ClassVar[str] = "texture/object"
@@ -61,14 +71,21 @@ class Repaint:
 
     pattern: str = "any"
     min_side_px: int = 4
+    renderer: Renderer = PICTURE
 
     def __post_init__(self) -> None:
+        check_renderer(self.renderer)
+        if self.renderer != PICTURE and self.pattern not in ("any", *GROUPS, *IN_SCENES):
+            raise ValueError(f"pattern: expected any or {', '.join(IN_SCENES)} in scenes, got {self.pattern!r}")
         if self.pattern not in ("any", *GROUPS, *PATTERNS):
             raise ValueError(f"pattern: expected any, {', '.join((*GROUPS, *PATTERNS))}, got {self.pattern!r}")
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> RepaintParams:
-        found = [r for r in regions(sample) if min(r.width, r.height) >= self.min_side_px][:_MOST]
+        by = chosen(self.renderer, sample, self.name)
         offered = GROUPS.get(self.pattern, PATTERNS if self.pattern == "any" else (self.pattern,))
+        if by != PICTURE:
+            return self._draw_in_scene(sample, severity, rng, [p for p in offered if p in IN_SCENES] or IN_SCENES, by)
+        found = [r for r in regions(sample) if min(r.width, r.height) >= self.min_side_px][:_MOST]
         drawn = [(rng.choice(offered), rng.seed(), rng.uniform(2.0, 6.0)) for _ in found]
         return RepaintParams(
             share=self.table.at(severity) / 100,
@@ -78,7 +95,30 @@ class Repaint:
             sizes=tuple(size for _, _, size in drawn),
         )
 
+    def _draw_in_scene(
+        self, sample: Sample, severity: float, rng: Rng, offered: Sequence[str], by: str
+    ) -> RepaintParams:
+        rows = largest(sample, min_side_px=self.min_side_px)[:_MOST]
+        drawn = [(rng.choice(offered), rng.seed(), rng.uniform(0.15, 0.5)) for _ in rows]
+        return RepaintParams(
+            share=self.table.at(severity) / 100,
+            targets=tuple(int(sample.annotations.instance_ids[row]) for row in rows),
+            patterns=tuple(name for name, _, _ in drawn),
+            seeds=tuple(seed for _, seed, _ in drawn),
+            sizes=tuple(size for _, _, size in drawn),
+            renderer=by,
+        )
+
+    def _in_scene(self, sample: Sample, params: RepaintParams) -> Sample:
+        """Have the scene paint; sizes are metres."""
+        plan = list(zip(params.targets, params.patterns, params.sizes, params.seeds, strict=True))
+        edits = [Retexture(key, name, size, seed, params.share) for key, name, size, seed in plan]  # type: ignore[arg-type]  # offered are IN_SCENES
+        reasons = {key: f"{params.share:.0%} repainted ({name})" for key, name, _, _ in plan}
+        return edited(sample, edits, reasons, who=self.name)
+
     def apply(self, sample: Sample, params: RepaintParams) -> Sample:
+        if params.renderer != PICTURE:
+            return self._in_scene(sample, params)
         if not params.targets:
             return sample
         image = sample.image.copy()

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.camera import Camera
+from scenes.edits import SetRain
 from scenes.sample import Sample
-from synth import particles
+from synth import anchored, particles
 from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera
 from synth.random import Rng
 from synth.registry import register
@@ -32,7 +33,10 @@ ZENITH = 1.4  # an overcast sky is brighter overhead than at the horizon (CIE ov
 
 @dataclass(frozen=True)
 class RainParams:
-    """One drawn rain. Speeds in m/s (camera: forward, wind: to the right); the cloud base is over the camera."""
+    """One drawn rain. Speeds in m/s (camera: forward, wind: to the right); the cloud base is over the camera.
+
+    places: of the drops; in the world the wind is that of the seed
+    """
 
     rate_mm_per_h: float
     exposure_ms: float
@@ -41,12 +45,17 @@ class RainParams:
     cloud_base_m: float
     airlight: tuple[float, float, float]
     seed: int
+    places: str = "camera"
 
 
 @register
 @dataclass(frozen=True)
 class Rain:
-    """Rain before and around the camera. Options: exposure and speed of the car, drawn unless given; wet ground."""
+    """Rain before and around the camera. Options: exposure and speed of the car, drawn unless given; wet ground.
+
+    places: of the drops: camera, or world, where two cameras and the frames of a drive see the same ones
+    seed:   of the drops in the world, for all frames; drawn for each unless given
+    """
 
     name: ClassVar[str] = "weather/rain"
     family: ClassVar[Family] = "weather"
@@ -64,10 +73,13 @@ class Rain:
     exposure_ms: float | None = None
     speed_mps: float | None = None
     wet_ground: bool = True
+    places: anchored.Places = "camera"
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         check_option(self.name, "exposure_ms", self.exposure_ms, 0.001, 1000, "ms")
         check_option(self.name, "speed_mps", self.speed_mps, -100, 100, "m/s")
+        anchored.check_places(self.places, self.seed)
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> RainParams:
         exposure, speed, dimming = rng.uniform(2.5, 6.0), rng.uniform(0.0, 14.0), rng.uniform(0.55, 0.75)
@@ -79,7 +91,8 @@ class Rain:
             wind_mps=1.5 * rng.normal(),
             cloud_base_m=rng.uniform(500.0, 1200.0),
             airlight=(dimming * red, dimming * green, dimming * blue),
-            seed=rng.seed(),
+            seed=anchored.seed(rng.seed(), self.seed),
+            places=self.places,
         )
 
     def apply(self, sample: Sample, params: RainParams) -> Sample:
@@ -87,7 +100,11 @@ class Rain:
         film = film_mm(params.rate_mm_per_h) if self.wet_ground else 0.0
         water = water_on(sample, depth, camera, film_mm=film, seed=params.seed, ruffled=True)
         lost = 0.5 * sun_lost(params.rate_mm_per_h)
-        hidden = particles.cover(depth, streaks(params, camera))
+        if params.places == "world":
+            found = anchored.streaks(SetRain(params.rate_mm_per_h), sample, camera, params)
+        else:
+            found = streaks(params, camera)
+        hidden = particles.cover(depth, found)
         light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.7)
         shade = light * np.float32(THROUGHPUT * ZENITH)
         air = Air(extinction_per_m(params.rate_mm_per_h), params.airlight, layer_m=params.cloud_base_m)

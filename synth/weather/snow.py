@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 
 from scenes.camera import Camera
+from scenes.edits import SetSnow
 from scenes.sample import Sample
-from synth import particles
+from synth import anchored, particles
 from synth.atmosphere import Air, Colour, airlight_of, depth_and_camera, extinction_per_m
 from synth.random import Rng
 from synth.registry import register
@@ -39,12 +40,17 @@ class SnowParams:
     cloud_base_m: float
     airlight: tuple[float, float, float]
     seed: int
+    places: str = "camera"
 
 
 @register
 @dataclass(frozen=True)
 class Snow:
-    """Snow before and around the camera. Options: exposure and speed of the car, drawn unless given."""
+    """Snow before and around the camera. Options: exposure and speed of the car, drawn unless given.
+
+    places: of the flakes: camera, or world, where two cameras and the frames of a drive see the same ones
+    seed:   of the flakes in the world, for all frames; drawn for each unless given
+    """
 
     name: ClassVar[str] = "weather/snow"
     family: ClassVar[Family] = "weather"
@@ -61,10 +67,13 @@ class Snow:
 
     exposure_ms: float | None = None
     speed_mps: float | None = None
+    places: anchored.Places = "camera"
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         check_option(self.name, "exposure_ms", self.exposure_ms, 0.001, 1000, "ms")
         check_option(self.name, "speed_mps", self.speed_mps, -100, 100, "m/s")
+        anchored.check_places(self.places, self.seed)
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> SnowParams:
         exposure, speed, dimming = rng.uniform(3.0, 10.0), rng.uniform(0.0, 10.0), rng.uniform(0.8, 0.95)
@@ -77,12 +86,17 @@ class Snow:
             wind_mps=2.0 * rng.normal(),
             cloud_base_m=rng.uniform(300.0, 900.0),
             airlight=(dimming * red, dimming * green, dimming * blue),
-            seed=rng.seed(),
+            seed=anchored.seed(rng.seed(), self.seed),
+            places=self.places,
         )
 
     def apply(self, sample: Sample, params: SnowParams) -> Sample:
         depth, camera = depth_and_camera(sample, self.name)
-        hidden = particles.cover(depth, streaks(params, camera))
+        if params.places == "world":
+            found = anchored.streaks(SetSnow(params.visibility_m), sample, camera, params)
+        else:
+            found = streaks(params, camera)
+        hidden = particles.cover(depth, found)
         light = particles.surroundings(sample.image, airlight=params.airlight, sky_share=0.9) * np.float32(BRIGHTNESS)
         air = Air(extinction_per_m(params.visibility_m), params.airlight, layer_m=params.cloud_base_m)
         dim: Colour = (1.0 - 0.5 * SUN_LOST,) * 3

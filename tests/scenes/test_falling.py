@@ -49,7 +49,7 @@ def test_time_lets_them_fall(edit: Any, slowest: float, fastest: float) -> None:
     _, at, there = np.intersect1d(early.numbers, late.numbers, return_indices=True)
     assert len(at) > 200
     step = late.places[there] - early.places[at]
-    near = np.abs(step[:, 2]) < 0.5 * SIDE_M  # the rest came in again from the other side
+    near = np.abs(step[:, 2]) < 0.5 * SIDE_M[type(edit)]  # the rest came in again from the other side
     speed = -step[near, 2] / 0.02
     assert speed.min() > slowest - 1e-6
     assert speed.max() < fastest + 1e-6
