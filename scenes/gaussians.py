@@ -22,6 +22,7 @@ from scenes.capture import Capture, View, open_capture
 from scenes.edits import Edit, SetFog
 from scenes.errors import InputError
 from scenes.falling import through_weather
+from scenes.fidelity import means, similarity, write_fidelity
 from scenes.images import write_bytes
 from scenes.rasterize import Backend, rasterization
 from scenes.sample import Image, Sample
@@ -33,6 +34,7 @@ from scenes.splats.labels import SOLID, annotate, without_specks
 from scenes.splats.lift import lifted, seen_by
 from scenes.splats.loss import psnr
 from scenes.splats.relight import LEVEL, Frame, light_of, relit
+from scenes.splats.sides import directions, unknown_side
 
 __all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene"]
 
@@ -69,6 +71,7 @@ class GaussianScene:
         picture, alpha, best, _ = self._rasterise(cloud, camera)
         unseen = unseen_map(cloud, best, alpha)
         instances, segmentation = self._maps(cloud, best, alpha)
+        unseen |= np.isin(instances, self._strange(editor, camera, instances))
         depth = self._depth(cloud, camera, alpha, best)
         if editor.light is not None:
             picture = self._relit(cloud, Frame(picture, depth, depth == np.inf, camera), editor)
@@ -136,6 +139,19 @@ class GaussianScene:
         if bool(sky.any()):
             depth[above & sky.numpy()[np.maximum(best, 0)] & (alpha >= SOLID)] = np.inf
         return depth
+
+    def _strange(self, editor: Editor, camera: Camera, instances: NDArray[np.int32]) -> list[int]:
+        """Return the objects in view that show a side which no training view saw."""
+        views = [view for name, view in self.cameras.items() if name not in self.held_out]
+        found = []
+        for number in np.unique(instances).tolist():
+            if number not in editor.objects or number in editor.foreign:
+                continue
+            now = editor.frame(number)
+            then = np.linalg.inv(editor.motions[number]) @ now if number in editor.motions else now
+            if unknown_side(now, camera, directions(then, views)):
+                found.append(number)
+        return found
 
     def _relit(self, cloud: Cloud, frame: Frame, editor: Editor) -> NDArray[np.float32]:
         if editor.light is None:
@@ -345,6 +361,8 @@ def fit_scene(
         about["capture"] = str(path.resolve()) if path.exists() else str(source)
     scene = replace(scene, about=about)
     scene.save(folder)
+    alike = {view.name: similarity(scene.render(view.camera).image, view.load().image) for view in held_out}
+    write_fidelity(folder, {**means(alike), "renderer": scene.renderer, "against": None, "model": None, "rows": []})
     return scene
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,6 +78,13 @@ class SceneDataset:
         if self._photos_wanted and not self._views:
             notes.append(f"The capture of {self.scene.name} is not there any more: its photos cannot be shown.")
         return tuple(notes)
+
+    @cached_property
+    def fidelity(self) -> dict[str, Any] | None:
+        """What was measured of the scene (see scenes/fidelity.py); None where nothing was since its fit."""
+        from scenes.fidelity import read_fidelity
+
+        return read_fidelity(self.root)
 
     def __len__(self) -> int:
         return len(self.scene.cameras)
