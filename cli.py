@@ -831,6 +831,31 @@ def _world(source: str) -> tuple[Any, Any, tuple[str, ...]]:
 
 @scene.command("export")
 @click.argument("source", metavar="SCENE", type=path(exists=True))
+@scene.command("check")
+@click.argument("source", metavar="SCENE", type=path(exists=True, file=False))
+@click.option("--views", type=click.IntRange(1), default=10, show_default=True, help="Views to move the camera from.")
+@click.option("--model", default="zoo:detector", show_default=True, help="Detector whose scores are compared.")
+def scene_check(source: Path, views: int, model: str) -> None:
+    """Measure how true SCENE is, and keep it in SCENE/fidelity.json, from where reports take it.
+
+    PSNR and SSIM of the views held out of the fit; for a scene of the town also pictures, labels and the model's score
+    at moved cameras against the exact frames, by severity.
+    """
+    from scenes.progress import reporting
+    from stress.fidelity import check_scene, table
+
+    with reporting(None) as report:
+        known = check_scene(source, views=views, model=model, report=report)
+    if known["rows"]:
+        click.echo(table(known["rows"]))
+    else:
+        click.echo("no exact scene of this place to compare moved cameras with: held-out views alone", err=True)
+    if known["psnr_db"] is None:
+        click.echo("held-out views: unknown, their photos are gone")
+    else:
+        click.echo(f"held-out PSNR: {known['psnr_db']:.1f} dB, SSIM: {known['ssim']:.3f}")
+
+
 @click.argument("out", type=path(folder=False))
 @click.option("--compressed", is_flag=True, help="A tenth of the size; labels are left out.")
 def scene_export(source: Path, out: Path, compressed: bool) -> None:
