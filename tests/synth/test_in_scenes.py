@@ -181,6 +181,7 @@ def test_a_scene_is_asked_for_by_name() -> None:
         create("texture/object", {"renderer": "scene", "pattern": "brick"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weather/rain", "weather/snow"])
 def test_weather_in_the_world_is_the_same_in_all_frames(name: str, town: Sample) -> None:
     shift = create(name, {"places": "world", "seed": 7})
