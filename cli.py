@@ -710,6 +710,8 @@ def _retrain(feedback: Path, out: Path, model: str | None, *, no_report: bool = 
     made = harness.retrain(
         model, feedback, out, settings=settings, model_options=loaded, format=options.pop("format_"), **options
     )
+    if made.already_done:
+        click.echo(f"done   {out} was finished already; nothing was trained", err=True)
     for line in (*reports.proof.sentences(made.summary), *(f"note   {note}" for note in made.summary["notes"])):
         click.echo(line, err=True)
     click.echo(str(out / "proof.json" if no_report else reports.proof.write(out, made.summary)))
@@ -829,8 +831,6 @@ def _world(source: str) -> tuple[Any, Any, tuple[str, ...]]:
     return Town(int(source.split(":")[1])), {view.name: view.camera for view in capture.views}, capture.class_names
 
 
-@scene.command("export")
-@click.argument("source", metavar="SCENE", type=path(exists=True))
 @scene.command("check")
 @click.argument("source", metavar="SCENE", type=path(exists=True, file=False))
 @click.option("--views", type=click.IntRange(1), default=10, show_default=True, help="Views to move the camera from.")
@@ -856,6 +856,8 @@ def scene_check(source: Path, views: int, model: str) -> None:
         click.echo(f"held-out PSNR: {known['psnr_db']:.1f} dB, SSIM: {known['ssim']:.3f}")
 
 
+@scene.command("export")
+@click.argument("source", metavar="SCENE", type=path(exists=True))
 @click.argument("out", type=path(folder=False))
 @click.option("--compressed", is_flag=True, help="A tenth of the size; labels are left out.")
 def scene_export(source: Path, out: Path, compressed: bool) -> None:

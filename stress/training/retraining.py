@@ -148,6 +148,8 @@ class _Work:
         self._check_folder(identity)
         with no_empty_folders(self.out), locked(self.out, "folder"), reporting(progress) as report:
             self._check_folder(identity)
+            if (done := self._done()) is not None:
+                return done
             if not (self.out / PLAN).exists():
                 write_json(self.out / PLAN, identity)
             try:
@@ -160,6 +162,15 @@ class _Work:
             summary = {**self._facts(training, opened, command, rows.held_out), **prove(evidence)}
             write_json(self.out / PROOF, summary)
         return Retrained(self.out, summary)
+
+    def _done(self) -> Retrained | None:
+        """Return what is finished already; more seeds than it has go on from there."""
+        path = self.out / PROOF
+        if not path.exists():
+            return None
+        summary = read_json(path)
+        same = summary.get("schema") == SCHEMA and summary["seeds"] == list(range(self.seeds))
+        return Retrained(self.out, summary, already_done=True) if same else None
 
     def _check(self) -> Dataset:
         """Open model and test, and raise what is wrong with them before anything is made."""
