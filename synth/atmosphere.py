@@ -94,11 +94,15 @@ def sky_and_rim(image: Image, depth: Depth) -> tuple[NDArray[np.uint8], NDArray[
     Depth knows sky or not; at the rim, and between leaves, pixels hold both, and those nearly as bright as the sky
     beside them are mostly sky. Without this, rims keep the day's sky and shine at night.
     """
-    codes = (depth > _ENDLESS_M).view(np.uint8) * np.uint8(255)
-    if not codes.any() or codes.all():
+    codes = np.empty(depth.shape, np.uint8)
+    whole, end = _mark_sky(np.ascontiguousarray(depth), codes)
+    if end == 0 or whole == len(codes):
         return codes, np.zeros(0, np.int64)
     edge = max(3, image.shape[1] // 110) | 1
-    near = cv2.dilate(codes, np.ones((edge, edge), np.uint8)).reshape(codes.shape)
+    # rows above hold nothing but sky, those below none
+    upper, lower = max(whole - edge // 2, 0), min(end + edge // 2, len(codes))
+    band = codes[upper:lower]
+    near = cv2.dilate(band, np.ones((edge, edge), np.uint8)).reshape(band.shape)
     # the sky's level changes slowly: every fourth pixel of large pictures tells it
     step = 4 if min(codes.shape) >= 256 else 1
     size = (-(-codes.shape[1] // step), -(-codes.shape[0] // step))
@@ -107,9 +111,34 @@ def sky_and_rim(image: Image, depth: Depth) -> tuple[NDArray[np.uint8], NDArray[
     wide = (2 * (edge // step) + 1, 2 * (edge // step) + 1)
     count = cv2.blur(thin, wide).reshape(size[::-1])
     light = cv2.blur(cv2.bitwise_and(grey, thin), wide).reshape(size[::-1])
-    rim = np.flatnonzero(near > codes)
+    rim = np.flatnonzero(near > band) + upper * codes.shape[1]
     _share(np.ascontiguousarray(image), rim, count, light, step, codes)
     return codes, rim
+
+
+@njit(cache=True, nogil=True)
+def _mark_sky(depth, codes):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill codes (H, W) with 255 where there is sky, else 0; return the first row with anything else, and the row after
+    the last one with sky.
+    """
+    whole, end = len(depth), 0
+    for i in range(len(depth)):
+        least, most = _mark_row(depth[i], codes[i])
+        if most > 0:
+            end = i + 1
+        if least == 0 and whole == len(depth):
+            whole = i
+    return whole, end
+
+
+@njit(cache=True, nogil=True)
+def _mark_row(depth, codes):  # type: ignore[no-untyped-def]  # numba infers
+    least, most = np.uint8(255), np.uint8(0)
+    for j in range(depth.size):
+        code = np.uint8(255) if depth[j] > np.float32(_ENDLESS_M) else np.uint8(0)
+        codes[j] = code
+        least, most = np.uint8(least & code), np.uint8(most | code)
+    return least, most
 
 
 @njit(cache=True, nogil=True)
