@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import gallery, mining, palette, safety, tables, views, words
+from reports import gallery, mining, palette, rerendering, safety, tables, views, words
 from reports.read import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -116,10 +116,11 @@ def _context(run: Run, shown: gallery.Gallery) -> dict[str, Any]:
         "shift_names": {name: words.full_name(name) for name in run.shift_names}, "task": data["model"]["task"],
         "items": shown.items, "missing_pictures": shown.missing, "left_out": shown.left_out,
         "audit": tables.audit(run), "shift_rows": tables.shift_rows(run), "flat": tables.flat,
+        "rerendering": rerendering.section(run),
         "mining": mining.view(run.path), "safety": safety.view(run.path),
         "steps": palette.STEPS, "cam": palette.filter_tables(), "inferno": palette.INFERNO,
     }  # fmt: skip
-    there = {key: bool(context[key]) for key in ("confusion", "pr", "audit", "mining", "safety")}
+    there = {key: bool(context[key]) for key in ("confusion", "pr", "audit", "rerendering", "mining", "safety")}
     there.update(classes=bool(classes or sizes), grid=bool(run.shift_names), curves=bool(run.shift_names))
     context["sections"] = [(key, name) for key, name in views.SECTIONS if there.get(key, True)]
     return context

@@ -12,7 +12,7 @@ from reports.read import Figure, Run, plain, unit_of
 SECTIONS = (
     ("verdict", "Verdict"), ("grid", "Grid"), ("curves", "Curves"), ("classes", "Classes"), ("confusion", "Confusion"),
     ("pr", "Precision–recall"), ("mining", "Slices"), ("failures", "Failures"),
-    ("safety", "Safety"), ("audit", "Labels"), ("methods", "Methods"),
+    ("safety", "Safety"), ("rerendering", "Re-renders"), ("audit", "Labels"), ("methods", "Methods"),
 )  # fmt: skip
 
 
