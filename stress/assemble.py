@@ -16,6 +16,7 @@ from stress.job import Job
 from stress.metrics.robust import corruption_error
 from stress.plan import CLEAN, Cell
 from stress.reference import ALEXNET, errors_of
+from stress.rerendering import rerendering_block
 from stress.results import SCHEMA
 from stress.summary import Figures, number
 from stress.worker import Described
@@ -81,6 +82,7 @@ def assemble(
         "confusion": figures.confusion(),
         "audit": figures.audit(),
         **_dependability(job, figures, described.model["task"]),
+        **rerendering_block(job.data.spec),
         "gallery": gallery,
         "skipped": exclusion.listed(),
         "environment": read_json(job.out / "environment.json"),
