@@ -24,7 +24,7 @@ class ModelAdapter(Protocol):
     Optional members, used where present (B images, A anchors or queries, C = len(class_names)):
 
     - `embed(images) -> (B, D)`; `fit(samples, ...)`; `close()`; `device`; `n_parameters`
-    - `module`: the torch.nn.Module behind it, in eval mode
+    - `module`: the torch.nn.Module behind it, in eval mode; `running`: the one that `predict` runs, where another
     - `explain_layers() -> list[str]`: names (as in `module.named_modules()`) of the layers worth explaining, best
       first: the last convolution or feature map of the backbone, then those of each pyramid level
     - `tensors(images) -> Tensor`: the (B, 3, h, w) batch exactly as `predict` gives it to `module`; images of one size

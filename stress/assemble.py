@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scenes.sample import Dataset
-from stress.dependability_results import calibration_block
+from stress.dependability_results import calibration_block, unknown_block
 from stress.environment import own_version
 from stress.exclusion import Exclusion
 from stress.folder import read_json
@@ -95,7 +95,11 @@ def _dependability(job: Job, figures: Figures, task: Any) -> dict[str, Any]:
     if not job.plan.dependability.on:
         return {}
     families = {name: shift.family for name, shift in figures.shifts.items()}
-    return {"calibration": calibration_block(figures.cells, task, families, figures.n_groups, job.plan.seed)}
+    n, seed = figures.n_groups, job.plan.seed
+    return {
+        "calibration": calibration_block(figures.cells, task, families, n, seed),
+        "ood": unknown_block(figures.cells, families, n, seed),
+    }
 
 
 def _mce(job: Job, figures: Figures, task: str) -> dict[str, Any] | None:

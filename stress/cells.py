@@ -70,7 +70,7 @@ def summarise(folder: RunFolder, scorer: Scorer, task: CellTask, judge: Judge | 
     dependability = None
     if judge is not None:
         clean = functools.partial(read_cell, folder, Cell(CLEAN, 0.0), shards, task.excluded)
-        dependability = judge.cell(table, clean, renumbered, weights)
+        dependability = judge.cell(table, clean, renumbered, weights, is_clean=task.cell.shift == CLEAN)
     return CellSummary(
         cell=task.cell,
         scores=scorer.cell(payload(table, scorer, renumbered), weights),

@@ -7,7 +7,7 @@ on the other half, whose frames, clean and shifted, take no part in the fit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from stress.metrics import Scorer, calibration, lrp, pixels
 from stress.metrics.calibration import Answers
 from stress.metrics.scored import Metric
 from stress.statistics import FEWEST_GROUPS, Draws, Weights, figure
+from stress.unknown import Reference, UnknownFigure, reference_of, told
 from synth.random import Rng
 
 FEWEST_TO_SPLIT = 2 * FEWEST_GROUPS  # groups: below, neither half says anything
@@ -57,6 +58,7 @@ class Fitted:
 
     halves: Halves
     temperature: float | None
+    reference: Reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class CellDependability:
 
     calibration: Sequence[CalibrationFigure] = ()
     reliability: Sequence[Mapping[str, Any]] = ()
-    unknown: Sequence[Any] = ()
+    unknown: Sequence[UnknownFigure] = ()
     temperature: float | None = None
     notes: Sequence[str] = field(default_factory=tuple)
 
@@ -105,13 +107,14 @@ class Pictures:
     columns: Mapping[str, pa.Array]
     group: NDArray[np.int64]
     n_groups: int
+    index: NDArray[np.int64]
 
     @classmethod
     def of(cls, table: pa.Table, groups: NDArray[np.int64], n_groups: int) -> Pictures:
         """groups: (n samples,) index of each sample's group."""
-        used = groups[table.column("index").to_numpy()]
+        index = table.column("index").to_numpy().astype(np.int64)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-        return cls(columns, used, n_groups)
+        return cls(columns, groups[index], n_groups, index)
 
     def repeated(self, column: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return the values of a list column of all pictures, and the picture of each."""
@@ -123,12 +126,19 @@ class Pictures:
 class Judge:
     """Judges the cells of one run; what is fitted on the clean one is fitted once."""
 
-    def __init__(self, scorer: Scorer, seed: int) -> None:
-        self.scorer, self.seed = scorer, seed
+    def __init__(self, scorer: Scorer, seed: int, head: Any = None) -> None:
+        """head: the last linear layer of a classifier, which some detectors of the unknown need."""
+        self.scorer, self.seed, self.head = scorer, seed, head
         self._fitted: Fitted | None = None
 
     def cell(
-        self, table: pa.Table, clean: Callable[[], pa.Table], groups: NDArray[np.int64], weights: Weights
+        self,
+        table: pa.Table,
+        clean: Callable[[], pa.Table],
+        groups: NDArray[np.int64],
+        weights: Weights,
+        *,
+        is_clean: bool,
     ) -> CellDependability:
         """Return the figures of a cell.
 
@@ -137,12 +147,16 @@ class Judge:
         if self._fitted is None:
             self._fitted = self._fit(clean(), groups, weights.shape[1])
         cell = Pictures.of(table, groups, weights.shape[1])
-        return calibrated(self.scorer, cell, weights, self._fitted.halves, self._fitted.temperature)
+        fitted = self._fitted
+        found = calibrated(self.scorer, cell, weights, fitted.halves, fitted.temperature)
+        judged = fitted.halves.test(weights) if fitted.halves.usable else weights
+        return replace(found, unknown=told(self.scorer.task, cell, fitted.reference, judged, clean=is_clean))
 
     def _fit(self, table: pa.Table, groups: NDArray[np.int64], n_groups: int) -> Fitted:
         halves = Halves.of(n_groups, self.seed)
         clean = Pictures.of(table, groups, n_groups)
-        return Fitted(halves, fitted_temperature(self.scorer, clean, halves))
+        reference = reference_of(self.scorer.task, clean, halves, self.head)
+        return Fitted(halves, fitted_temperature(self.scorer, clean, halves), reference)
 
 
 def answers_of(scorer: Scorer, cell: Pictures) -> Answers | None:

@@ -1,17 +1,21 @@
-"""The calibration block of results.json: figures of every cell, of families and overall, and the reliability bins."""
+"""Blocks of results.json: calibration and detection of the unknown, of every cell, of families and overall."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from scenes.sample import Task
 from stress.cells import CellSummary
 from stress.dependability import CellDependability, Halves, metrics_of
+from stress.metrics import separation
 from stress.metrics.robust import Grid
 from stress.plan import CLEAN, Cell
 from stress.statistics import Draws, figure
 from stress.summary import number, plain
+from stress.unknown import DESCRIPTIONS, UnknownFigure
 
 CLEAN_CELL = Cell(CLEAN, 0.0)
 WHENS = (None, "before", "after")
@@ -95,3 +99,80 @@ def _figures(found: Mapping[Cell, CellDependability], n_groups: int, halves: Hal
 
 def _plain(draws: Draws, n_groups: int) -> dict[str, Any]:
     return plain(figure(draws, n_groups))
+
+
+def unknown_block(
+    cells: Mapping[Cell, CellSummary], families: Mapping[str, str], n_groups: int, seed: int
+) -> dict[str, Any] | None:
+    """Return detection of the unknown of a run: every score and question in every cell, by family, and overall."""
+    found = {cell: s.dependability.unknown for cell, s in cells.items() if s.dependability is not None}
+    if not any(found.values()):
+        return None
+    halves = Halves.of(n_groups, seed)
+    n = halves.n_test if halves.usable else n_groups
+    grids = _unknown_grids(found, families)
+    names = list(dict.fromkeys(key[0] for key in grids))
+    groups: dict[tuple[str, str, str], int] = {}  # the fewest that any cell has
+    for f in (f for figures in found.values() for f in figures):
+        key = (f.score, f.question, f.unit)
+        groups[key] = min(f.groups, groups.get(key, f.groups))
+    return {
+        "scores": {name: dict(zip(("label", "description"), DESCRIPTIONS[name], strict=True)) for name in names},
+        "metrics": {
+            key: {"label": m.label, "higher_is_better": m.higher_is_better, "description": m.description}
+            for key, m in separation.METRICS.items()
+        },
+        "n_fitted": int(halves.fit.sum()) if halves.usable else 0,
+        "n_judged": n,
+        "overall": [
+            {**_named(key), "metric": key[3], **_plain(grid.overall(), groups[key[:3]]), "cells": _with_value(grid)}
+            for key, grid in grids.items()
+        ],
+        "families": [
+            {"family": family, **_named(key), "metric": key[3], **_plain(grid.of_family(family), groups[key[:3]])}
+            for key, grid in grids.items()
+            for family in sorted({families[shift] for shift in grid.severities})
+        ],
+        "figures": [
+            {
+                "shift": cell.shift,
+                "severity": number(cell.severity),
+                **_named((f.score, f.question, f.unit, "")),
+                "positives": f.positives,
+                "negatives": f.negatives,
+                **{key: _plain(draws.astype(np.float64), f.groups) for key, draws in f.draws.items()},
+            }
+            for cell, figures in found.items()
+            for f in figures
+        ],
+    }
+
+
+def _with_value(grid: Grid) -> int:
+    """Return in how many shifted cells a figure is known; means are over these."""
+    return sum(not np.isnan(draws[0]) for draws in grid.draws.values())
+
+
+UnknownKey = tuple[str, str, str, str]  # score, question, unit, metric
+
+
+def _named(key: UnknownKey) -> dict[str, str]:
+    return {"score": key[0], "question": key[1], "unit": key[2]}
+
+
+def _unknown_grids(
+    found: Mapping[Cell, Sequence[UnknownFigure]], families: Mapping[str, str]
+) -> dict[UnknownKey, Grid]:
+    """Return the grid over shifted cells of each score, question and metric; cells without a value count nowhere."""
+    by_key: dict[UnknownKey, dict[Cell, Draws]] = {}
+    nothing: Draws | None = None
+    for cell, figures in found.items():
+        for f in figures:
+            for metric, draws in f.draws.items():
+                nothing = np.full(len(draws), np.nan) if nothing is None else nothing
+                by_key.setdefault((f.score, f.question, f.unit, metric), {})[cell] = draws.astype(np.float64)
+    return {
+        key: Grid({CLEAN_CELL: nothing, **draws}, families)
+        for key, draws in by_key.items()
+        if nothing is not None and any(cell.shift != CLEAN for cell in draws)
+    }

@@ -67,6 +67,7 @@ class PartRow:
     height: int | None = None
     skipped: str | None = None
     skipped_at: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)  # values of columns beside the scorer's
 
     def plain(self) -> dict[str, Any]:
         """Return the columns every task has."""
@@ -101,9 +102,13 @@ def write_part(path: Path, rows: Sequence[PartRow], columns: Mapping[str, pa.Dat
     plain = [row.plain() for row in rows]
     arrays = [pa.array([row[name] for row in plain], kind) for name, kind in BASE.items()]
     for name, kind in columns.items():
-        values = [None if row.scored is None else row.scored.payload.get(name) for row in rows]
+        values = [None if row.scored is None else _value(row.scored, row.extra, name) for row in rows]
         arrays.append(pa.array(values, kind))
     write_table(path, pa.Table.from_arrays(arrays, schema=schema(columns)), key=key)
+
+
+def _value(scored: Scored, extra: Mapping[str, Any], name: str) -> Any:
+    return scored.payload.get(name, extra.get(name))
 
 
 def write_table(path: Path, table: pa.Table, *, key: str = "") -> None:

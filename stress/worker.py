@@ -17,11 +17,13 @@ from stress.cells import CellSummary, CellTask, Skip, skips_of, summarise
 from stress.class_map import ClassMap
 from stress.dependability import Judge
 from stress.devices import resolve
+from stress.embedding import last_linear
 from stress.evidence import CandidatesTask, EvidenceTask, find_candidates, make_evidence
 from stress.execute import Unit
 from stress.failures import Failure
 from stress.folder import RunFolder
 from stress.job import Job
+from stress.keeping import Keeper
 from stress.metrics import Scorer, scorer_for
 from stress.parts import PartRow, write_part
 from stress.plan import CLEAN, Cell
@@ -103,13 +105,19 @@ class Worker:
 
     @cached_property
     def judge(self) -> Judge | None:
-        return Judge(self.scorer, self.job.plan.seed) if self.job.plan.dependability.on else None
+        if not self.job.plan.dependability.on:
+            return None
+        return Judge(self.scorer, self.job.plan.seed, last_linear(self.model))
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        return Keeper(self.model, self.job.plan.dependability, len(self.job.sample_ids))
 
     @cached_property
     def columns(self) -> Mapping[str, Any]:
         """The columns of a part beside those that every task has."""
         kept = self.scorer.kept if self.job.plan.dependability.on else {}
-        return {**self.scorer.columns, **kept}
+        return {**self.scorer.columns, **kept, **self.keeper.columns}
 
     def check(self) -> None:
         """Raise unless the data set has labels for the model's task and a class in common with it."""
@@ -208,8 +216,11 @@ class Worker:
             row.params, row.completed = params_as_mapping(variant.params), variant.completed
             row.width, row.height = variant.sample.width, variant.sample.height
             variants.append((row, variant))
-        predictions = self.predict([variant.sample for _, variant in variants])
+        samples, indices = [variant.sample for _, variant in variants], [row.index for row, _ in variants]
+        predictions = self.keeper.predict(self.predict, samples, indices)
         with self._timed("score"):
+            for (row, _), extra in zip(variants, self.keeper.extras(samples, indices), strict=True):
+                row.extra = extra
             for (row, variant), prediction in zip(variants, predictions, strict=True):
                 try:
                     row.scored = self.scorer.score(variant.sample, variant.verdicts, prediction)

@@ -41,6 +41,7 @@ class ZooModel:
         self.device = torch.device(device)
         self.module = weights.network.to(self.device).to(memory_format=torch.channels_last).eval()
         self.refresh()
+        self.running = self._fast  # what `predict` runs
         self._factor = 1.0  # by which the last pictures were shrunk
 
     def refresh(self) -> None:
