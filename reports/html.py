@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import gallery, mining, palette, rerendering, safety, tables, views, words
+from reports import dependability, gallery, mining, palette, rerendering, safety, tables, views, words
 from reports.read import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -88,7 +88,8 @@ def render(run: Run, shown: gallery.Gallery, urls: dict[str, str]) -> str:
 def style_sheet() -> str:
     """Return the style sheet, its colours filled in."""
     sheet = "\n".join(
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "gallery.css", "mining.css", "print.css")
+        (TEMPLATES / name).read_text(encoding="utf-8")
+        for name in ("report.css", "gallery.css", "mining.css", "dependability.css", "print.css")
     )
     steps = "\n".join(f".q{i}{{background:var(--q{i});color:var(--q{i}i)}}" for i in range(palette.STEPS))
     sheet = sheet.replace("/*LIGHT*/", palette.css_variables(palette.LIGHT))
@@ -117,10 +118,11 @@ def _context(run: Run, shown: gallery.Gallery) -> dict[str, Any]:
         "items": shown.items, "missing_pictures": shown.missing, "left_out": shown.left_out,
         "audit": tables.audit(run), "shift_rows": tables.shift_rows(run), "flat": tables.flat,
         "rerendering": rerendering.section(run),
-        "mining": mining.view(run.path), "safety": safety.view(run.path),
+        "mining": mining.view(run.path), "safety": safety.view(run.path), "dependability": dependability.section(run),
         "steps": palette.STEPS, "cam": palette.filter_tables(), "inferno": palette.INFERNO,
     }  # fmt: skip
-    there = {key: bool(context[key]) for key in ("confusion", "pr", "audit", "rerendering", "mining", "safety")}
+    optional = ("confusion", "pr", "audit", "rerendering", "mining", "safety", "dependability")
+    there = {key: bool(context[key]) for key in optional}
     there.update(classes=bool(classes or sizes), grid=bool(run.shift_names), curves=bool(run.shift_names))
     context["sections"] = [(key, name) for key, name in views.SECTIONS if there.get(key, True)]
     return context

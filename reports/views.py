@@ -11,7 +11,7 @@ from reports.read import Figure, Run, plain, unit_of
 
 SECTIONS = (
     ("verdict", "Verdict"), ("grid", "Grid"), ("curves", "Curves"), ("classes", "Classes"), ("confusion", "Confusion"),
-    ("pr", "Precision–recall"), ("mining", "Slices"), ("failures", "Failures"),
+    ("pr", "Precision–recall"), ("dependability", "Dependability"), ("mining", "Slices"), ("failures", "Failures"),
     ("safety", "Safety"), ("rerendering", "Re-renders"), ("audit", "Labels"), ("methods", "Methods"),
 )  # fmt: skip
 
