@@ -126,7 +126,7 @@ def _looked_at(clusters: Mapping[str, Any]) -> str:
         return ""
     return (
         f"Of {words.counted(clusters['n_failures'], 'new failure')}, {clusters['n_folded']:,} are the same object "
-        f"under a severer shift. {clusters['n_looked_at']:,} were looked at, {clusters['n_same_look']:,} of them all but "
-        f"the same picture; {clusters['n_alone']:,} look like no other. Compared by {clusters['embedder']}. Each pair is "
-        "the clean frame and the shifted one."
+        f"under a severer shift. {clusters['n_looked_at']:,} were looked at, {clusters['n_same_look']:,} of them all "
+        f"but the same picture; {clusters['n_alone']:,} look like no other. Compared by {clusters['embedder']}. Each "
+        "pair is the clean frame and the shifted one."
     )

@@ -84,9 +84,10 @@ def weights_words(found: Mapping[str, Any]) -> str:
     w = found["weights"]
     return (
         f"A miss weighs {w['vulnerable']:g} for people and two-wheelers, {w['vehicle']:g} for vehicles and "
-        f"{w['other']:g} for the rest (in the order of the severity classes of ISO 26262-3; the ratios are a convention), "
-        f"in full up to the stopping distance of {found['stopping_m']:g} m ({w['speed_kmh']:g} km/h, {w['reaction_s']:g} "
-        f"s, {w['braking_m_per_s2']:g} m/s²) and less in proportion beyond. roadproof safety --weights FILE takes others."
+        f"{w['other']:g} for the rest (in the order of the severity classes of ISO 26262-3; the ratios are a "
+        f"convention), in full up to the stopping distance of {found['stopping_m']:g} m ({w['speed_kmh']:g} km/h, "
+        f"{w['reaction_s']:g} s, {w['braking_m_per_s2']:g} m/s²) and less in proportion beyond. "
+        "roadproof safety --weights FILE takes others."
     )
 
 

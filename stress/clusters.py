@@ -28,7 +28,7 @@ from stress.plan import CLEAN
 from stress.progress import reporting
 from stress.reproduction import Remaker
 from stress.results import Results
-from stress.slice_words import NOUNS, words
+from stress.slice_words import NOUNS, PLACES, condition_words, plural, words
 from stress.slices import Predicate
 from synth.random import Rng
 
@@ -38,7 +38,9 @@ SIDE = 64  # pixels of a crop that is embedded, as zoo:classifier was trained on
 MARGIN = 0.25  # of the box on each side, so that a crop shows what the object stands before
 LEAST_SIDE = 24  # pixels of the picture that a crop shows at least
 SAME_LOOK = 0.985  # cosine from which two crops are one picture
+LEAST_OBJECTS = 3  # of a cluster
 SHARED = 0.7  # share of a cluster that has an attribute in common, to be named by it
+PAIRS, PAIR_SHARED = ("class_name", "shift", "failure"), 0.85  # or that two values have in common
 SHOWN, SHOWN_SIDE = 6, 112  # pictures of a cluster in the report, and their side
 FALLBACK = "zoo:classifier"
 Row = dict[str, Any]
@@ -93,7 +95,7 @@ def clusters_of(
     kept = distinct(vectors)
     found.update(n_looked_at=len(crops), n_same_look=len(crops) - len(kept), embedder=name)
     crops, vectors = [crops[i] for i in kept], vectors[kept]
-    labels = gathered(vectors)
+    labels = _of_several(gathered(vectors), [crop.row for crop in crops])
     found["n_alone"] = int(np.count_nonzero(labels < 0))
     if not (labels >= 0).any():
         notes.append(f"{len(crops)} different failures were looked at, and no {least_size(len(crops))} look alike.")
@@ -253,8 +255,20 @@ def gathered(vectors: Vectors) -> NDArray[np.int64]:
 
     parts = min(16, *vectors.shape)
     reduced = PCA(parts, svd_solver="full").fit_transform(vectors.astype(np.float64))
-    method = HDBSCAN(min_cluster_size=least_size(len(vectors)), min_samples=3, copy=True)
+    least = least_size(len(vectors))  # leaves: the finest clusters, not the few great ones above them
+    method = HDBSCAN(min_cluster_size=least, min_samples=3, cluster_selection_method="leaf", copy=True)
     return np.asarray(method.fit_predict(reduced), np.int64)
+
+
+def _of_several(labels: NDArray[np.int64], rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Return the clusters without those of one or two objects that fail under many shifts; numbered anew."""
+    several = []
+    for c in range(labels.max(initial=-1) + 1):
+        own = [rows[i] for i in np.flatnonzero(labels == c)]
+        if len({(r["sample_id"], r["instance_id"], r["class_name"]) for r in own}) >= LEAST_OBJECTS:
+            several.append(c)
+    again = {c: i for i, c in enumerate(several)}
+    return np.array([again.get(c, -1) for c in labels.tolist()], np.int64)
 
 
 def _cluster(results: Results, number: int, crops: Sequence[Crop], vectors: Vectors) -> dict[str, Any]:
@@ -307,9 +321,13 @@ def shared_by(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the attributes that most of a cluster has in common: {attribute: value}; the shift, else its family."""
     found: dict[str, Any] = {}
     for attribute in ("failure", "class_name", "size", "position", "shift", "family"):
-        value, n = Counter(row[attribute] for row in rows).most_common(1)[0]
-        if value is not None and n >= SHARED * len(rows) and not (attribute == "family" and "shift" in found):
-            found[attribute] = value
+        counts = Counter(row[attribute] for row in rows if row[attribute] is not None).most_common(2)
+        if attribute == "family" and "shift" in found:
+            continue
+        if counts and counts[0][1] >= SHARED * len(rows):
+            found[attribute] = counts[0][0]
+        elif attribute in PAIRS and sum(n for _, n in counts) >= PAIR_SHARED * len(rows):
+            found[attribute] = [value for value, _ in counts]
     return found
 
 
@@ -318,8 +336,18 @@ def named(shared: Mapping[str, Any], noun: str) -> str:
 
     >>> named({"failure": "missed", "class_name": "car", "shift": "weather/fog"}, "object")
     'missed cars in fog'
+    >>> named({"class_name": ["car", "bus"], "shift": ["weather/fog", "lighting/night"], "size": "small"}, "object")
+    'failed small cars and buses in fog or at night'
     """
-    keys = {"class_name": "class", "size": "size", "position": "position", "shift": "shift", "family": "family"}
-    predicates = [Predicate(key, "is", shared[name]) for name, key in keys.items() if name in shared]
-    text = words(predicates, noun=noun)
-    return f"{shared.get('failure', 'failed')} {text}"
+    failure = " or ".join(_both(shared.get("failure", "failed")))
+    what = " and ".join(plural(name) for name in _both(shared.get("class_name", noun)))
+    parts = [failure, shared.get("size"), what, PLACES.get(str(shared.get("position")))]
+    if "shift" in shared:
+        parts.append(" or ".join(condition_words(shift) for shift in _both(shared["shift"])))
+    elif "family" in shared:
+        parts.append(words([Predicate("family", "is", shared["family"])]).removeprefix("objects "))
+    return " ".join(part for part in parts if part)
+
+
+def _both(value: Any) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)]

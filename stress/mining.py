@@ -374,7 +374,7 @@ def _p(value: float | None) -> str:
 
 def _cluster_lines(clusters: Mapping[str, Any]) -> list[str]:
     lines = ["## Failures that look alike", ""]
-    lines += [f"- {c['name']}: {c['n']} failures, {c['n_objects']} objects" for c in clusters["clusters"]]
+    lines += [f"- {c['name']}: {c['n']} failures of {c['n_objects']} objects" for c in clusters["clusters"]]
     return [*lines, *clusters["notes"], ""]
 
 

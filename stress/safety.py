@@ -195,7 +195,8 @@ def _count(table: Columns, weights: Weights) -> tuple[Counted, list[str]]:
         shift=own["shift"],
         severity=own["severity"],
     )
-    return counted, [*bands, *([UNKNOWN] if (band > len(edges)).any() else [])]
+    unknown = (band > len(edges)) & (own["shift"] == CLEAN)
+    return counted, [*bands, *([UNKNOWN] if unknown.any() else [])]
 
 
 def _distances(own: Columns, thing: NDArray[np.int64]) -> NDArray[np.float64]:
