@@ -6,9 +6,6 @@ instance norm see another mean in every tile, so tiles are made large and blende
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +13,7 @@ from scenes.errors import InputError
 from scenes.sample import Image
 from synth.gan.checkpoint import Generator
 from synth.texture.styles import resized
+from synth.tiles import tiled
 
 WHOLE_PX = 1 << 20  # pixels of a frame that is run whole unless told otherwise
 TILE_PX, OVERLAP_PX = 768, 128
@@ -53,34 +51,8 @@ def _tiled(image: Image, generator: Generator, tile_px: int) -> NDArray[np.float
         return _run(image, generator)
     if height <= sides[0] and width <= sides[1]:
         return _run(image, generator)
-    total = np.zeros((height, width, 3), np.float32)
-    weights = np.zeros((height, width, 1), np.float32)
     step = min(generator.multiple, overlap)
-    spans = (_spans(length, side, overlap, step) for length, side in zip((height, width), sides, strict=True))
-    for rows, columns in itertools.product(*spans):
-        ramp = np.minimum.outer(_ramp(rows, height, overlap), _ramp(columns, width, overlap))[..., None]
-        total[rows, columns] += ramp * _run(image[rows, columns], generator)
-        weights[rows, columns] += ramp
-    return total / weights
-
-
-def _spans(length: int, side: int, overlap: int, step: int) -> Iterator[slice]:
-    """Yield overlapping pieces of a length, evenly spread, that begin where a generator's grid of `step` does."""
-    count = max(1, -(-(length - overlap) // (side - overlap - step)))
-    for start in np.linspace(0, max(length - side, 0), count):
-        first = -(-int(np.ceil(start)) // step) * step if start else 0
-        yield slice(first, min(first + side, length))
-
-
-def _ramp(piece: slice, length: int, overlap: int) -> NDArray[np.float32]:
-    """Return weights over a piece: rising in the inner half of the overlap, next to none beside an inner border."""
-    count = piece.stop - piece.start
-    place = np.arange(count, dtype=np.float32) + 0.5
-    weight = np.ones(count, np.float32)
-    for inner, distance in ((piece.start > 0, place), (piece.stop < length, count - place)):
-        if inner:
-            weight = np.minimum(weight, np.clip(2 * distance / overlap - 0.5, 1e-6, 1))
-    return np.asarray(weight, np.float32)
+    return tiled(image, lambda part: _run(part, generator), sides=sides, overlap=overlap, step=step)
 
 
 def _run(image: Image, generator: Generator) -> NDArray[np.float32]:
