@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from scenes.sample import Image, Sample
-from synth.radiometry import decode, encode, rows_of
+from synth.radiometry import decode, encode_near, rows_of
 from synth.random import Rng
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
@@ -73,14 +73,26 @@ def average_blocks(image: Image, rows: NDArray[np.int64], columns: NDArray[np.in
 def _average(image, rows, columns, out):  # type: ignore[no-untyped-def]  # numba infers
     """Sum the rows of a band of blocks, mean the blocks, write the band's first row and copy it to the others."""
     total = np.empty(image.shape[1], np.float32)
+    light, codes = np.empty(3 * (len(columns) - 1), np.float32), np.empty(3 * (len(columns) - 1), np.uint8)
     for r in range(len(rows) - 1):
         first, end = rows[r], rows[r + 1]
-        total[:] = np.float32(0.0)
-        for i in range(first, end):
+        start = first + 1 + (end - first - 1) % 3
+        _first_row(image[first], total)
+        for i in range(first + 1, start):
             _add_row(image[i], total)
-        _blocks_row(total, columns, end - first, out[first])
+        for i in range(start, end, 3):
+            _add_rows(image[i], image[i + 1], image[i + 2], total)
+        _mean_blocks(total, columns, end - first, light)
+        _encode_row(light, codes)
+        _fill_row(codes, columns, out[first])
         for i in range(first + 1, end):
             out[i] = out[first]
+
+
+@njit(cache=True, nogil=True)
+def _first_row(codes, total):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(total.size):
+        total[k] = decode(codes[k])
 
 
 @njit(cache=True, nogil=True)
@@ -90,7 +102,13 @@ def _add_row(codes, total):  # type: ignore[no-untyped-def]  # numba infers
 
 
 @njit(cache=True, nogil=True)
-def _blocks_row(total, columns, height, codes):  # type: ignore[no-untyped-def]  # numba infers
+def _add_rows(one, two, three, total):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(total.size):
+        total[k] += decode(one[k]) + decode(two[k]) + decode(three[k])
+
+
+@njit(cache=True, nogil=True)
+def _mean_blocks(total, columns, height, light):  # type: ignore[no-untyped-def]  # numba infers
     for s in range(len(columns) - 1):
         red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         for j in range(columns[s], columns[s + 1]):
@@ -98,8 +116,20 @@ def _blocks_row(total, columns, height, codes):  # type: ignore[no-untyped-def] 
             green += total[3 * j + 1]
             blue += total[3 * j + 2]
         share = np.float32(1.0) / np.float32(height * (columns[s + 1] - columns[s]))
-        r, g, b = encode(red * share), encode(green * share), encode(blue * share)
+        light[3 * s], light[3 * s + 1], light[3 * s + 2] = red * share, green * share, blue * share
+
+
+@njit(cache=True, nogil=True)
+def _encode_row(light, codes):  # type: ignore[no-untyped-def]  # numba infers
+    for k in range(light.size):
+        codes[k] = np.uint8(encode_near(light[k]))
+
+
+@njit(cache=True, nogil=True)
+def _fill_row(codes, columns, out):  # type: ignore[no-untyped-def]  # numba infers
+    for s in range(len(columns) - 1):
+        red, green, blue = codes[3 * s], codes[3 * s + 1], codes[3 * s + 2]
         for j in range(columns[s], columns[s + 1]):
-            codes[3 * j] = r
-            codes[3 * j + 1] = g
-            codes[3 * j + 2] = b
+            out[3 * j] = red
+            out[3 * j + 1] = green
+            out[3 * j + 2] = blue
