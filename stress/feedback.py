@@ -119,20 +119,26 @@ def make_feedback(
     _check_data(pool, results)
     cache = work_folder(place).with_name(f"{place.name}.frames")
     with reporting(progress) as report, no_empty_folders(cache):
-        found = _frames(pool, tested, cache, embedder, identity_key(request), workers, report)
-        wanted = Wanted(images=images, clean=round(images * clean_share), seed=seed)
-        plan = planned(aim, found, wanted, results.task)
-        summary = {
-            "schema": SCHEMA, "run": str(results.path), "dataset": _dataset(pool, place, results),
-            "model": str(results.summary["model"]["source"]), "task": results.task,
-            "class_names": list(pool.opened.class_names), "seed": seed, "clean_share": clean_share,
-            "families_held_out": list(families), "tested_groups": sorted(tested.groups),
-            "command": command or _call(results, place, images), "request": request,
-        }  # fmt: skip
-        files = FeedbackFiles(summary, aim, plan, results)
-        job = _job(pool, plan.variants, aim, place, results.task, seed)
-        curation = Curation(aim, plan, embedder, results.task, files)
-        run(job, pool.opened, place, workers=workers, progress=report, curator=curation)
+        try:
+            scanning = {"embedder": embedder, "task": results.task, "key": identity_key(request), "workers": workers}
+            found = _frames(pool, tested, cache, scanning, report)
+            wanted = Wanted(images=images, clean=round(images * clean_share), seed=seed)
+            plan = planned(aim, found, wanted, results.task)
+            summary = {
+                "schema": SCHEMA, "run": str(results.path), "dataset": _dataset(pool, place, results),
+                "model": str(results.summary["model"]["source"]), "task": results.task,
+                "class_names": list(pool.opened.class_names), "seed": seed, "clean_share": clean_share,
+                "families_held_out": list(families), "tested_groups": sorted(tested.groups),
+                "command": command or _call(results, place, images), "request": request,
+            }  # fmt: skip
+            files = FeedbackFiles(summary, aim, plan, results)
+            job = _job(pool, plan.variants, aim, place, results.task, seed)
+            curation = Curation(aim, plan, embedder, results.task, files)
+            run(job, pool.opened, place, workers=workers, progress=report, curator=curation)
+        except InputError:
+            if not work_folder(place).exists():  # else the same command goes on
+                shutil.rmtree(cache, ignore_errors=True)
+            raise
         shutil.rmtree(cache, ignore_errors=True)
     return read_feedback(place)
 
@@ -204,11 +210,9 @@ def _finished(place: Path, request: Mapping[str, Any]) -> Feedback | None:
     return Feedback(known.path, known.summary, known.weights, already_done=True)
 
 
-def _frames(
-    pool: Pool, tested: Tested, cache: Path, embedder: str, key: str, workers: int | None, report: Report
-) -> list[Frame]:
+def _frames(pool: Pool, tested: Tested, cache: Path, scanning: Mapping[str, Any], report: Report) -> list[Frame]:
     """Return what is known of the frames, without those that another shows as well, and any that the run has seen."""
-    found = scan(pool.data, pool.sample_ids, cache, embedder=embedder, key=key, workers=workers, report=report)
+    found = scan(pool.data, pool.sample_ids, cache, report=report, **scanning)
     if not found:
         raise InputError(f"data set {pool.opened.name!r}: none of {len(pool.sample_ids)} frames can be read")
     if pool.other_root:

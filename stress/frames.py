@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,8 +46,8 @@ class Frame:
 class Scanner:
     """Reads frames in a worker and notes what they show; `embedder` as in `embedder_of`."""
 
-    def __init__(self, data: DataSource, embedder: str) -> None:
-        self.data, self.embedder = data, embedder
+    def __init__(self, data: DataSource, embedder: str, task: str) -> None:
+        self.data, self.embedder, self.task = data, embedder, task
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -77,16 +77,19 @@ class Scanner:
             "looks": looks_of(sample.image),
             "embedding": [float(v) for v in np.asarray(self.embed([sample.image]))[0]],
             "width": sample.width,
-            "objects": objects_of(sample, self.dataset.class_names),
-            "classes": classes_of(sample, self.dataset.class_names),
+            "objects": objects_of(sample, self.dataset.class_names, self.task),
+            "classes": classes_of(sample, self.dataset.class_names) if self.task == "segmentation" else {},
         }
 
 
-def objects_of(sample: Sample, class_names: Sequence[str]) -> list[list[Any]]:
+def objects_of(sample: Sample, class_names: Sequence[str], task: str) -> list[list[Any]]:
     """Return the objects that count, each as in `Frame.objects`; the class of a whole picture is an object of id 0."""
     from stress.metrics.range import distances_m
 
     notes = sample.annotations
+    if task == "classification":
+        whole = [0.0, 0.0, float(sample.width), float(sample.height)]
+        return [] if notes.label is None else [[0, class_names[notes.label], *whole, 1.0, None]]
     far = distances_m(sample)
     visible = np.ones(len(notes)) if notes.visibility is None else notes.visibility
     rows = []
@@ -96,8 +99,6 @@ def objects_of(sample: Sample, class_names: Sequence[str]) -> list[list[Any]]:
         rows.append(
             [int(notes.instance_ids[i]), class_names[notes.labels[i]], *box, round(float(visible[i]), 4), metres]
         )
-    if not rows and notes.label is not None:
-        rows.append([0, class_names[notes.label], 0.0, 0.0, float(sample.width), float(sample.height), 1.0, None])
     return rows
 
 
@@ -129,6 +130,7 @@ def scan(
     cache: Path,
     *,
     embedder: str,
+    task: str,
     key: str,
     workers: int | None,
     report: Report,
@@ -139,7 +141,7 @@ def scan(
     places = [cache / f"{index:06d}.json" for index in range(len(shards))]
     todo = [(index, names) for index, names in enumerate(shards) if not places[index].is_file()]
     done = len(shards) - len(todo)
-    executor = _executor(data, embedder, workers, len(todo))
+    executor = _executor(functools.partial(Scanner, data, embedder, task), data, workers, len(todo))
     try:
         for index, rows in executor.each("scan", InOrder(todo)):
             write_json(places[index], rows)
@@ -167,10 +169,9 @@ def _begin(cache: Path, key: str) -> None:
     write_json(mark, key)
 
 
-def _executor(data: DataSource, embedder: str, workers: int | None, tasks: int) -> Executor:
+def _executor(make: Callable[[], Scanner], data: DataSource, workers: int | None, tasks: int) -> Executor:
     if workers is not None and workers < 1:
         raise InputError(f"workers: expected at least 1, got {workers}")
-    make = functools.partial(Scanner, data, embedder)
     wanted = min(workers or usable_cores(), tasks)
     if wanted <= 1 or not data.travels():
         return InProcess(make)
