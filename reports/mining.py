@@ -12,7 +12,7 @@ from reports import words
 
 SCHEMA = "roadproof.mining/1"
 KINDS = ("missed", "confused", "misplaced", "invented", "duplicate")
-MOST_ROWS, MOST_CLUSTERS = 8, 12
+MOST_ROWS, MOST_CLUSTERS = 6, 12
 
 
 def view(path: Path) -> dict[str, Any] | None:
