@@ -38,7 +38,8 @@ def calibration(run: Run) -> dict[str, Any] | None:
     return {
         "main": main,
         "label": known[main]["label"],
-        "rows": [_overall(data, key) for key in known],
+        "rows": [_overall(data, key) for key in known if "lrp" not in key],
+        "lrp": [_overall(data, key) for key in known if "lrp" in key],
         "temperature": _temperature(data),
         "lead": _lead(run, data, main),
         "metrics": [(key, m["label"], m["description"]) for key, m in known.items()],

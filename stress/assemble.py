@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scenes.sample import Dataset
-from stress.dependability_results import calibration_block, unknown_block
+from stress.dependability_results import calibration_block, dependability_notes, unknown_block
 from stress.environment import own_version
 from stress.exclusion import Exclusion
 from stress.folder import read_json
@@ -86,7 +86,7 @@ def assemble(
         "gallery": gallery,
         "skipped": exclusion.listed(),
         "environment": read_json(job.out / "environment.json"),
-        "notes": list(dict.fromkeys([*figures.notes(), *facts.notes])),
+        "notes": list(dict.fromkeys([*figures.notes(), *dependability_notes(figures.cells), *facts.notes])),
     }
 
 

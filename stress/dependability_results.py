@@ -15,7 +15,7 @@ from stress.metrics.robust import Grid
 from stress.plan import CLEAN, Cell
 from stress.statistics import Draws, figure
 from stress.summary import number, plain
-from stress.unknown import DESCRIPTIONS, UnknownFigure
+from stress.unknown import DESCRIPTIONS, FEWEST_TO_FIT, UnknownFigure
 
 CLEAN_CELL = Cell(CLEAN, 0.0)
 WHENS = (None, "before", "after")
@@ -124,6 +124,7 @@ def unknown_block(
         },
         "n_fitted": int(halves.fit.sum()) if halves.usable else 0,
         "n_judged": n,
+        "notes": _notes(names, halves, n_groups),
         "overall": [
             {**_named(key), "metric": key[3], **_plain(grid.overall(), groups[key[:3]]), "cells": _with_value(grid)}
             for key, grid in grids.items()
@@ -148,9 +149,27 @@ def unknown_block(
     }
 
 
+def _notes(names: Sequence[str], halves: Halves, n_groups: int) -> list[str]:
+    """Say why scores are not there."""
+    if "knn" in names:
+        return []
+    if not halves.usable:
+        return [f"Scores of embeddings are left out: {n_groups} groups are too few to fit on one half of them."]
+    return [
+        "Scores of embeddings are left out: the model gives no embedding (it is no torch module and has no `embed`), "
+        f"or fewer than {FEWEST_TO_FIT} clean frames to fit on have one."
+    ]
+
+
 def _with_value(grid: Grid) -> int:
     """Return in how many shifted cells a figure is known; means are over these."""
     return sum(not np.isnan(draws[0]) for draws in grid.draws.values())
+
+
+def dependability_notes(cells: Mapping[Cell, CellSummary]) -> list[str]:
+    """Return what a reader must know of figures that are not there."""
+    found = [s.dependability for s in cells.values() if s.dependability is not None]
+    return list(dict.fromkeys(note for d in found for note in d.notes))
 
 
 UnknownKey = tuple[str, str, str, str]  # score, question, unit, metric

@@ -7,6 +7,8 @@
     cells: {weather/fog@3: {score: 0.1, kept: 0.25}}
     classes: {person: {clean: 0.25}}
     maximum_loss: 0.5                  # of any cell, as a share of the clean score
+    calibration: {d_ece: 0.15, clean: {d_ece: 0.1}, families: {weather: {d_ece: 0.2}}}    # at most, mean over shifts
+    ood: {knn: {shift_auroc: 0.8, failure_auroc: 0.6, shift_fpr95: 0.5}, families: {weather: {knn: {shift_auroc: 0.9}}}}
     baseline: {tolerance: 0.02}        # with --baseline RUN: mPC and clean may fall by this, at most by chance beyond
 
 A limit is met by the value itself. `certain: true` asks for more: the lower end of the 95 % interval has to meet it.
@@ -25,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scenes.errors import InputError, did_you_mean
 from stress.compare import compare
+from stress.gate_limits import CalibrationLimits, UnknownLimits, dependability_limits
 from stress.plan import CLEAN
 from stress.results import Results, read
 
@@ -81,6 +84,8 @@ class Budget(_Frozen):
     cells: dict[str, CellLimit] = Field(default_factory=dict)
     classes: dict[str, ClassLimit] = Field(default_factory=dict)
     maximum_loss: Annotated[float, Field(ge=0, le=1)] | None = None
+    calibration: CalibrationLimits | None = None
+    ood: UnknownLimits | None = None
     baseline: Baseline | None = None
 
     @classmethod
@@ -107,7 +112,10 @@ class Budget(_Frozen):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a budget: what was wanted, what came, and whether it is kept ("unknown": nothing to judge by)."""
+    """One line of a budget: what was wanted, what came, and whether it is kept ("unknown": nothing to judge by).
+
+    low: the end of the 95 % interval on the bad side, the upper one where the limit is `at_most`
+    """
 
     name: str
     wanted: float
@@ -115,14 +123,15 @@ class Check:
     low: float | None
     outcome: Outcome
     note: str = ""
+    at_most: bool = False
 
     @property
     def sentence(self) -> str:
         value = "no value" if self.value is None else f"{self.value:.4g}"
-        low = "" if self.low is None else f" (95 % from {self.low:.4g})"
-        return (
-            f"{self.name}: wanted at least {self.wanted:.4g}, got {value}{low}{f'; {self.note}' if self.note else ''}"
-        )
+        end = "" if self.low is None else f" (95 % {'to' if self.at_most else 'from'} {self.low:.4g})"
+        sense = "most" if self.at_most else "least"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.name}: wanted at {sense} {self.wanted:.4g}, got {value}{end}{note}"
 
 
 @dataclass(frozen=True)
@@ -148,14 +157,15 @@ class Verdict:
             "",
             f"{len(self.checks) - len(self.broken)} of {len(self.checks)} limits are kept by `{self.run}`.",
             "",
-            "| limit | wanted | got | 95 % from | |",
+            "| limit | wanted | got | 95 % end | |",
             "|---|---|---|---|---|",
         ]
         for check in sorted(self.checks, key=lambda c: c.outcome == "kept"):
             value = "–" if check.value is None else f"{check.value:.4g}"
             low = "–" if check.low is None else f"{check.low:.4g}"
             word = f"{check.outcome if check.outcome == 'kept' else f'**{check.outcome}**'} {check.note}".rstrip()
-            lines.append(f"| {check.name} | {check.wanted:.4g} | {value} | {low} | {word} |")
+            wanted = f"{'≤ ' if check.at_most else ''}{check.wanted:.4g}"
+            lines.append(f"| {check.name} | {wanted} | {value} | {low} | {word} |")
         return "\n".join(lines) + "\n"
 
     def junit(self) -> str:
@@ -225,6 +235,8 @@ def _checks(results: Results, limits: Budget) -> Iterator[Check]:
             raise InputError(f"gate: the run has no {metric} of class {name!r}{did_you_mean(name, known)}")
         for _, wanted in _set(limit):
             yield _check(f"{name} {metric} clean", wanted, figures[CLEAN, 0, name], limits)
+    for one in dependability_limits(summary, limits.calibration, limits.ood):
+        yield _check(one.name, one.wanted, one.figure, limits, at_most=one.at_most)
 
 
 def _cells(figures: Mapping[Any, Mapping[str, Any]], limits: Budget) -> Iterator[Check]:
@@ -286,14 +298,15 @@ def _fall(gap: Mapping[str, Any], limits: Budget, tolerance: float) -> tuple[Out
     return ("broken", "") if gap["high"] < -tolerance else ("kept", "behind, but not by more than chance.")
 
 
-def _check(name: str, wanted: float, figure: Mapping[str, Any], limits: Budget) -> Check:
-    value, low = figure["value"], figure.get("low")
+def _check(name: str, wanted: float, figure: Mapping[str, Any], limits: Budget, *, at_most: bool = False) -> Check:
+    value, end = figure["value"], figure.get("high" if at_most else "low")
     if value is None:
-        return Check(name, wanted, None, None, "unknown", "too few objects for a figure")
-    if limits.certain and low is None:
-        return Check(name, wanted, value, None, "unknown", "too few groups for an interval")
-    judged = low if limits.certain and low is not None else value
-    return Check(name, wanted, value, low, "kept" if judged >= wanted else "broken")
+        return Check(name, wanted, None, None, "unknown", "too few objects for a figure", at_most)
+    if limits.certain and end is None:
+        return Check(name, wanted, value, None, "unknown", "too few groups for an interval", at_most)
+    judged = end if limits.certain and end is not None else value
+    kept = judged <= wanted if at_most else judged >= wanted
+    return Check(name, wanted, value, end, "kept" if kept else "broken", at_most=at_most)
 
 
 def _set(limits: BaseModel) -> Iterator[tuple[str, float]]:
