@@ -59,7 +59,8 @@ def _large(sample: Sample, names: Sequence[str], *classes: str) -> list[int]:
     rows = [
         row for row in range(len(notes))
         if notes.boxes[row, 3] - notes.boxes[row, 1] >= 24 and not notes.ignore[row]
-        and (notes.visibility is None or notes.visibility[row] >= 0.6) and (not classes or names[notes.labels[row]] in classes)
+        and (notes.visibility is None or notes.visibility[row] >= 0.6)
+        and (not classes or names[notes.labels[row]] in classes)
     ]  # fmt: skip
     return [int(notes.instance_ids[row]) for row in rows]
 
@@ -143,13 +144,7 @@ def test_classes_that_a_teacher_does_not_know_are_not_judged(town: tuple[Sample,
 def test_pixels_outside_of_an_edit_and_small_things() -> None:
     sample = box_sample(96, 64)
     names = ("car", "person", "truck", "bus", "pole", "tree", "sign", "bicycle")
-    nobody = Teacher(
-        "nobody",
-        names,
-        lambda images: [
-            Predictions(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in images
-        ],
-    )
+    nobody = Teacher("nobody", names, lambda images: [_finds(0) for _ in images])
     mask = np.zeros((64, 96), bool)
     mask[10:20, 10:20] = True
     image = sample.image.copy()
@@ -159,12 +154,14 @@ def test_pixels_outside_of_an_edit_and_small_things() -> None:
     trust = judge(sample, replace(sample, image=image), [nobody], names, edited=mask)
     assert trust.verdict == "drop"
     assert "1 pixels changed outside" in trust.reasons[0]
-    small = Teacher("small", names, lambda images: [
-        Predictions(np.array([[1, 1, 6, 9]], np.float32)[: index], np.zeros(index, np.int64), np.full(index, 0.8, np.float32))
-        for index in range(len(images))
-    ])  # fmt: skip
+    small = Teacher("small", names, lambda images: [_finds(index) for index in range(len(images))])
     bare = replace(sample, annotations=Annotations())
     assert judge(bare, bare, [small], names).verdict == "flag"
+
+
+def _finds(count: int) -> Predictions:
+    boxes = np.array([[1, 1, 6, 9]], np.float32)[:count]
+    return Predictions(boxes=boxes, labels=np.zeros(count, np.int64), scores=np.full(count, 0.8, np.float32))
 
 
 def test_structure_is_blind_to_contrast_and_sees_other_pictures() -> None:
