@@ -14,10 +14,11 @@ from synth.blend import Alpha, harmonised, over
 from synth.canvas import Window, grown
 from synth.ground import ground_frame
 from synth.radiometry import Linear, to_linear
-from synth.regions import Mask, Region, class_index, ignore_value
+from synth.regions import Mask, Region, class_index, ignore_value, object_region
 from synth.relabel import add_object, covered
 
 _LEAST_SIDE_PX = 3
+_WHOLE = 0.95  # of an object that is seen, and of its outline: what is cut out by another's edge looks torn
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +90,27 @@ def whole(sample: Sample, region: Region, *, least_px: int = 16) -> bool:
     inside = x1 > 0 and x2 < sample.width and y2 < sample.height and y1 > 0
     large = region.height >= least_px and region.width >= max(_LEAST_SIDE_PX, least_px // 3)
     visibility = sample.annotations.visibility
-    unhidden = visibility is None or region.row < 0 or float(visibility[region.row]) >= 0.8
+    unhidden = visibility is None or region.row < 0 or float(visibility[region.row]) >= _WHOLE
     full = region.pixels >= 0.25 * region.width * region.height
-    return region.exact and region.row >= 0 and inside and large and unhidden and full
+    cut_out = region.exact and region.row >= 0 and inside and large and unhidden and full
+    return cut_out and _hidden_outline(sample, region) <= 1 - _WHOLE
+
+
+def _hidden_outline(sample: Sample, region: Region) -> float:
+    """Return the share of an object's outline along which an object is that stands before it: there it may go on."""
+    x1, y1, x2, y2 = grown(region.window, 2, (sample.height, sample.width))
+    mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    left, top = region.window[0] - x1, region.window[1] - y1
+    mask[top : top + region.height, left : left + region.width] = region.mask
+    ring = (cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0) & (mask == 0)
+    before = np.zeros_like(ring)
+    for row, box in enumerate(sample.annotations.boxes):
+        apart = box[0] >= x2 or box[2] <= x1 or box[1] >= y2 or box[3] <= y1
+        if row == region.row or apart or box[3] < region.window[3]:
+            continue
+        if (other := object_region(sample, row)) is not None and other.exact:
+            before |= other.full((sample.height, sample.width))[y1:y2, x1:x2]
+    return float(np.count_nonzero(ring & before) / max(np.count_nonzero(ring), 1))
 
 
 def horizon_row(sample: Sample) -> float:

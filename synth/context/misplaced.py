@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from scenes.sample import Sample
 from synth.blend import scene_white
@@ -26,7 +27,7 @@ from synth.sprites import CARS, PEOPLE, VEHICLES, WORDS, actor, size_m
 WHERE = ("sky", "roof", "pavement", "upside_down")
 _MOST = 8
 _MOST_ENLARGED = 1.7  # what would have to grow more is rendered instead: it would be blurred
-_PLACES = 6  # in the sky, tried for each copy; the one that hides the least of other objects is taken
+_PLACES = 6  # tried for each copy; the one that hides the least of objects and of other copies is taken
 _KINDS = (*CARS, "van", "pedestrian", "pedestrian", "cyclist")
 _VIEWS = (1, 2, 5, 6)  # eighths of a turn from which copies are seen
 _PAVEMENT = ("sidewalk", "pavement", "terrain", "footpath")
@@ -93,7 +94,9 @@ class Misplaced:
 
     def draw(self, sample: Sample, severity: float, rng: Rng) -> MisplacedParams:
         found = regions(sample)
-        copies = [self._copy(sample, found, rng) for _ in range(_MOST)]
+        copies: list[_Copy] = []
+        for _ in range(_MOST):
+            copies.append(self._copy(sample, found, copies, rng))
         copies = copies[: min(_MOST, round(self.table.at(severity))) if found else 0]
         return MisplacedParams(
             donors=tuple(c.donor for c in copies),
@@ -107,10 +110,11 @@ class Misplaced:
             flipped=tuple(c.flipped for c in copies),
         )
 
-    def _copy(self, sample: Sample, found: list[Region], rng: Rng) -> _Copy:
+    def _copy(self, sample: Sample, found: list[Region], others: list[_Copy], rng: Rng) -> _Copy:
         """Draw one copy; as many numbers whatever the frame holds."""
         which, seed, tall = rng.uniform(), rng.seed(), rng.uniform(0.12, 0.34)
-        drawn, kind, at = rng.choice(WHERE), rng.choice(_KINDS), (rng.uniform(), rng.uniform())
+        drawn, kind = rng.choice(WHERE), rng.choice(_KINDS)
+        spots = [(rng.uniform(), rng.uniform()) for _ in range(_PLACES)]
         places = [(rng.uniform(0.08, 0.92), rng.uniform()) for _ in range(_PLACES)]
         tilt, flipped = rng.uniform(-self.tilt_deg, self.tilt_deg), rng.uniform() < 0.5
         where = drawn if self.where == "any" else self.where
@@ -119,16 +123,16 @@ class Misplaced:
             donors = [r for r in donors if _is_vehicle(sample, r)]
             kind = kind if kind in VEHICLES else CARS[0]
         donor = donors[int(which * len(donors))] if donors else None
-        spot = {"roof": _on_roof, "pavement": _on_pavement, "upside_down": _on_ground}.get(where, _nowhere)(
-            sample, found, donor, at
-        )
-        if spot is None:
-            where = "sky"
-            centre, foot = _freest(sample, places, tall)
-        else:
-            centre, foot, ground_row = spot
-            tall = _tall(sample, donor, kind, ground_row)
+        taken = _boxes(sample, others)
+        ways = {"roof": _on_roof, "pavement": _on_pavement, "upside_down": _on_ground}
+        standing = [way(sample, found, donor, at) for at in spots] if (way := ways.get(where)) else []
+        offered = [(x, foot, _tall(sample, donor, kind, row)) for x, foot, row in filter(None, standing)]
+        if offered:
             tilt = 180.0 if where == "upside_down" else 0.0
+        else:
+            where, offered = "sky", _in_sky(sample, places, tall)
+        wide = _aspect(sample, donor, kind)
+        centre, foot, tall = min(offered, key=lambda place: _hidden(taken, place, wide))
         if donor is not None and tall * sample.height > _MOST_ENLARGED * donor.height:
             donor = None
         return _Copy(donor.key if donor else 0, kind, where, seed, centre, foot, tall, tilt, flipped)
@@ -164,10 +168,6 @@ def _is_vehicle(sample: Sample, region: Region) -> bool:
 
 
 Spot = tuple[float, float, float]  # centre and foot, shares of the frame, and the row that gives it its size
-
-
-def _nowhere(sample: Sample, found: list[Region], donor: Region | None, at: tuple[float, float]) -> Spot | None:
-    return None
 
 
 def _on_roof(sample: Sample, found: list[Region], donor: Region | None, at: tuple[float, float]) -> Spot | None:
@@ -217,19 +217,38 @@ def _tall(sample: Sample, donor: Region | None, kind: str, ground_row: float) ->
     return float(np.clip(size_m(kind)[2] * ground.px_per_m(ground_row) / sample.height, 0.03, 0.6))
 
 
-def _freest(sample: Sample, places: list[tuple[float, float]], tall: float) -> tuple[float, float]:
-    """Return centre and foot, shares of the frame, above the horizon, of the place that hides the least of objects."""
+def _aspect(sample: Sample, donor: Region | None, kind: str) -> float:
+    """Return how wide a copy is over how tall, both as shares of the frame."""
+    wide, tall = (donor.width, donor.height) if donor is not None else (size_m(kind)[0], size_m(kind)[2])
+    return wide / tall * sample.height / sample.width
+
+
+def _boxes(sample: Sample, others: list[_Copy]) -> NDArray[np.float64]:
+    """Return (K, 4) boxes of the frame's objects and of the copies so far, shares of the frame."""
+    keyed = {region.key: region for region in regions(sample)}
+    copies = []
+    for other in others:
+        half = 0.5 * other.tall * _aspect(sample, keyed.get(other.donor), other.kind)
+        copies.append((other.centre - half, other.foot - other.tall, other.centre + half, other.foot))
+    own = sample.annotations.boxes.astype(np.float64) / np.tile([sample.width, sample.height], 2)
+    return np.concatenate([own, np.array(copies, np.float64).reshape(-1, 4)])
+
+
+def _in_sky(sample: Sample, places: list[tuple[float, float]], tall: float) -> list[tuple[float, float, float]]:
+    """Return centre, foot and height, shares of the frame, of places above the horizon."""
     horizon = float(np.clip(Ground.of(sample).horizon / sample.height, 0.35, 0.65))
-    boxes = sample.annotations.boxes / np.tile([sample.width, sample.height], 2)
-    best, least = (0.5, horizon), np.inf
-    for x, part in places:
-        foot = tall + (max(horizon, tall + 0.02) - tall) * part
-        width = 0.5 * np.minimum(boxes[:, 2], x + 0.12) - 0.5 * np.maximum(boxes[:, 0], x - 0.12)
-        height = np.minimum(boxes[:, 3], foot) - np.maximum(boxes[:, 1], foot - tall)
-        hidden = float((np.clip(width, 0, None) * np.clip(height, 0, None)).sum())
-        if hidden < least:
-            best, least = (x, foot), hidden
-    return best
+    return [(x, tall + (max(horizon, tall + 0.02) - tall) * part, tall) for x, part in places]
+
+
+def _hidden(boxes: NDArray[np.float64], place: tuple[float, float, float], aspect: float) -> float:
+    """Return how much of what is there a copy hides: the sum over boxes of the larger share of the two."""
+    x, foot, tall = place
+    half = 0.5 * tall * aspect
+    width = np.minimum(boxes[:, 2], x + half) - np.maximum(boxes[:, 0], x - half)
+    height = np.minimum(boxes[:, 3], foot) - np.maximum(boxes[:, 1], foot - tall)
+    common = np.clip(width, 0, None) * np.clip(height, 0, None)
+    least = np.minimum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 2 * half * tall)
+    return float((common / np.maximum(least, 1e-9)).sum())
 
 
 def _tilted(cutout: Cutout, degrees: float) -> Cutout:

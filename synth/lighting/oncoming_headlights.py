@@ -26,8 +26,10 @@ from synth.lighting.scatter import Sources, filled, spoke, veil_of, veil_size
 from synth.lighting.sky import sky_matte
 from synth.radiometry import Linear, to_linear, to_srgb
 from synth.random import Rng
+from synth.regions import class_names
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
+from synth.weather.surfaces import DRIVEN
 from synth.wet import ground_cover
 
 STAR_SHARE = 1.2  # of the veil at two degrees that stands in the spokes of the aperture's star
@@ -87,7 +89,7 @@ class OncomingHeadlights:
             (side * rng.uniform(2.2, 4.2), 18.0 * (_FARTHEST_M / 18.0) ** rng.uniform(), rng.uniform(0.6, 0.9))
             for _ in range(_TRIES)
         ]
-        lamps = _on_vehicles(sample, depth, camera) or _in_lane(depth, camera, tries, wanted=rng.integer(1, 3))
+        lamps = _on_vehicles(sample, depth, camera) or _in_lane(sample, depth, camera, tries, wanted=rng.integer(1, 3))
         light = np.array([1.0 / lamp[2] ** 2 for lamp in lamps])
         share = light / light.sum()
         return OncomingHeadlightsParams(
@@ -170,22 +172,44 @@ def _on_vehicles(sample: Sample, depth: Depth, camera: Camera) -> list[Lamp]:
     return sorted(found, key=lambda lamp: lamp[2])[:6]
 
 
-def _in_lane(depth: Depth, camera: Camera, tries: list[tuple[float, float, float]], *, wanted: int) -> list[Lamp]:
+def _in_lane(
+    sample: Sample, depth: Depth, camera: Camera, tries: list[tuple[float, float, float]], *, wanted: int
+) -> list[Lamp]:
     """Return lamps of up to `wanted` vehicles: the places tried where both lamps are seen, else the least hidden pair.
 
+    Where the road is known, only on it, and on the other side of the camera where there is none on this one.
     tries: metres right of the camera, metres ahead, height of the lamps
     """
-    found: list[Lamp] = []
-    for lateral, metres, lamp_m in tries:
-        pair = [_projected(camera, lateral + offset, metres, lamp_m) for offset in (-0.65, 0.65)]
-        if all(_visible(lamp, depth, slack_m=0.0) for lamp in pair):
-            found.extend(pair)
-        if len(found) == 2 * wanted:
-            break
-    if found:
-        return found
+    road, mirrored = _road(sample), [(-lateral, metres, lamp_m) for lateral, metres, lamp_m in tries]
+    looked = ((tries, road), (mirrored, road), (tries, None)) if road is not None else ((tries, None),)
+    for places, ground in looked:
+        found: list[Lamp] = []
+        for lateral, metres, lamp_m in places:
+            pair = [_projected(camera, lateral + offset, metres, lamp_m) for offset in (-0.65, 0.65)]
+            feet = [_projected(camera, lateral + offset, metres, 0.0) for offset in (-0.65, 0.65)]
+            if all(_visible(lamp, depth, slack_m=0.0) for lamp in pair) and all(_stands(foot, ground) for foot in feet):
+                found.extend(pair)
+            if len(found) == 2 * wanted:
+                break
+        if found:
+            return found
     near = _NEAREST_M  # a wall or a vehicle is right ahead: lamps between it and the camera
     return [_projected(camera, tries[0][0] + offset, near, tries[0][2]) for offset in (-0.65, 0.65)]
+
+
+def _road(sample: Sample) -> NDArray[np.bool_] | None:
+    """Return (H, W) where the segmentation has road, None where it does not say."""
+    segmentation = sample.annotations.segmentation
+    codes = [code for code, name in enumerate(class_names(sample)) if name in DRIVEN]
+    return None if segmentation is None or not codes else np.isin(segmentation, codes)
+
+
+def _stands(foot: Lamp, road: NDArray[np.bool_] | None) -> bool:
+    """Tell whether a lamp's foot is on the road or below the picture; where no road is known, every one is."""
+    x, y, _ = foot
+    if road is None or y >= road.shape[0]:
+        return True
+    return 0 <= x < road.shape[1] and bool(road[max(int(y), 0), int(x)])
 
 
 def _projected(camera: Camera, lateral_m: float, metres: float, height_m: float) -> Lamp:

@@ -86,6 +86,20 @@ def test_what_stands_before_a_lamp_hides_it(plain: Frame) -> None:
         assert not any(behind) or metres < 12.5
 
 
+def test_lamps_stand_on_the_road_where_it_is_known(plain: Frame) -> None:
+    """A street whose road is all on the right, as where one drives on the left: no lamps on the pavement."""
+    frame = plain()
+    segmentation = np.ones(frame.image.shape[:2], np.uint8)
+    segmentation[:, 300:] = 0
+    notes = replace(frame.annotations, segmentation=segmentation)
+    known = replace(frame, annotations=notes, meta={"class_names": ("road", "sidewalk")})
+    for params in draws(known):
+        assert min(params.lamps_x) > 299
+    assert any(min(params.lamps_x) < 299 for params in draws(frame))
+    nowhere = replace(known, meta={"class_names": ("sidewalk", "sidewalk")})
+    assert draws(nowhere) == draws(frame)
+
+
 def _vehicle(camera: Camera, yaw_rad: float) -> Annotations:
     x, y, ahead = -3.0, 0.75, 20.0
     pixel, _ = camera.project(np.array([[ahead, -x, y]]))
