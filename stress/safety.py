@@ -200,11 +200,18 @@ def _count(table: Columns, weights: Weights) -> tuple[Counted, list[str]]:
 
 
 def _distances(own: Columns, thing: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (rows,) metres; where a shift leaves them unknown, those of the same object on its clean frame."""
+    """Return (rows,) metres; those of the same object on its clean frame where a shift leaves them unknown.
+
+    What is unknown there stays so: a depth that a shift had to assume says nothing of distances.
+    """
     clean = own["shift"] == CLEAN
     before = np.full(thing.max(initial=-1) + 1, np.nan)
-    before[thing[clean]] = own["distance_m"][clean]
-    return np.where(np.isfinite(own["distance_m"]), own["distance_m"], before[thing] if len(thing) else np.nan)
+    there = np.zeros(len(before), np.bool_)
+    before[thing[clean]], there[thing[clean]] = own["distance_m"][clean], True
+    if not len(thing):
+        return before
+    away = np.where(np.isfinite(own["distance_m"]), own["distance_m"], before[thing])
+    return np.where(there[thing] & ~np.isfinite(before[thing]), np.nan, away)
 
 
 def _share(above: NDArray[np.float64], below: NDArray[np.float64], counted: Counted, drawn: NDArray[Any]) -> Figure:
@@ -270,7 +277,7 @@ def _users(table: Columns, weights: Weights) -> dict[str, list[str]]:
 
 def _notes(table: Columns, counted: Counted, shifts: list[str]) -> list[str]:
     notes = []
-    if not np.isfinite(table["distance_m"]).any():
+    if not np.isfinite(table["distance_m"][table["shift"] == CLEAN]).any():
         notes.append("No distances: the data set has neither 3D boxes nor depth, so that no miss weighs less for it.")
     tested = {shift.split("/")[0] for shift in shifts}
     missing = [f for f in FAMILIES if f not in tested and f != "imagenet_c"]
