@@ -565,7 +565,7 @@ def _read_closer(run: Path) -> None:
 @click.option("--hold-out", default="", metavar="FAMILY[,FAMILY]", help="Families whose shifts are never used.")
 @click.option("--dataset", metavar="ROOT", help="Where training frames come from; the run's own data unless given.")
 @click.option("--split", metavar="NAME", help="Split of the training frames; train where there is one unless given.")
-@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Frames to choose from; at least as many as --images unless given.")
+@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="How many frames to choose from.")
 @click.option("--embed", default="zoo:classifier", show_default=True, metavar="MODEL", help="Tells pictures apart.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
 @click.option("--workers", type=int, metavar="N", help="Processes; one per core. The new set does not depend on it.")

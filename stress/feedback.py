@@ -34,8 +34,6 @@ from synth.synthesis import SHARD, run, work_folder
 
 SCHEMA = "roadproof.feedback/1"
 LEAST_IMAGES = 8
-LEAST_FRAMES = 24  # to choose from
-FRAMES_AN_IMAGE = 1
 EMBEDDER = "zoo:classifier"
 
 
@@ -94,7 +92,7 @@ def make_feedback(
 
     clean_share: share of clean frames, 0 to 0.9; hold_out: families whose shifts are never used
     dataset:     where frames are taken from, the run's own data when not given; split: `train` where there is one
-    frames:      that are looked at and chosen from; as many as images when not given
+    frames:      that are looked at and chosen from; as many as images when not given, twice that where read from disk
     embedder:    whose `embed` says which pictures differ: zoo:classifier, or any model that has one
 
     The same call resumes what was stopped, and gives the same bytes whatever the number of workers.
@@ -115,7 +113,7 @@ def make_feedback(
         return done
     tested = Tested.of(results, identity)
     aim = aim_of(results, identity, hold_out=families, seed=seed)
-    pool = pool_of(tested, dataset=dataset, split=split, frames=frames or max(LEAST_FRAMES, FRAMES_AN_IMAGE * images))
+    pool = pool_of(tested, dataset=dataset, split=split, frames=frames, images=images)
     _check_data(pool, results)
     cache = work_folder(place).with_name(f"{place.name}.frames")
     with reporting(progress) as report, no_empty_folders(cache):

@@ -24,6 +24,7 @@ from stress.results import Results
 TOWN = re.compile(r"^town(:(?P<seed>\d+)(:(?P<n>\d+))?)?$")
 TOWN_APART = 4  # frames of a drive: one of each drive is taken, the others show the same street
 TRAINING = ("train", "training")
+LEAST_FRAMES = 24  # to choose from
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,20 @@ class Pool:
     other_root: bool
 
 
-def pool_of(tested: Tested, *, dataset: str | Path | Dataset | None, split: str | None, frames: int) -> Pool:
-    """Return frames that the run was not tested on; raises where there are none."""
+def pool_of(
+    tested: Tested, *, dataset: str | Path | Dataset | None, split: str | None, frames: int | None, images: int
+) -> Pool:
+    """Return frames that the run was not tested on; raises where there are none.
+
+    frames: how many, evenly spread; when not given as many as images, and twice as many where they are only read
+    """
     if dataset is None and tested.path is None:
         raise InputError("the run was given an opened data set: name the training data with --dataset (dataset=...)")
     named = tested.path if dataset is None else dataset
     town = TOWN.match(named) if isinstance(named, str) else None
-    if town is not None and not Path(str(named)).exists():
+    rendered = town is not None and not Path(str(named)).exists()
+    frames = frames or max(LEAST_FRAMES, images if rendered else 2 * images)
+    if town is not None and rendered:
         data = _town(town, tested, split, frames)
     else:
         same = dataset is None or str(dataset) == tested.path
@@ -73,11 +81,11 @@ def pool_of(tested: Tested, *, dataset: str | Path | Dataset | None, split: str 
     left = _untested(opened, tested)
     if not left:
         raise InputError(_nothing_left(opened, data, tested))
-    if town is not None:
+    if rendered:
         left = [name for name in left if name.endswith("/00")] or left
     chosen = limited(subset(opened, left), frames) if len(left) > frames else subset(opened, left)
     other = dataset is not None and not (tested.sample_ids & set(_all_ids(data)) or str(dataset) == tested.path)
-    return Pool(data, opened, tuple(chosen.sample_ids), other_root=other and town is None)
+    return Pool(data, opened, tuple(chosen.sample_ids), other_root=other and not rendered)
 
 
 def _town(parts: re.Match[str], tested: Tested, split: str | None, frames: int) -> DataSource:
