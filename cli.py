@@ -719,18 +719,61 @@ def _retrain(feedback: Path, out: Path, model: str | None, *, no_report: bool = 
 
 @main.command()
 @click.option("--out", type=path(file=False), default="roadproof-demo", show_default=True, help="Run folder.")
-@click.option("--frames", type=click.IntRange(min=1), default=40, show_default=True, help="Frames of the town.")
+@click.option("--frames", type=click.IntRange(min=1), help="Frames of the town: 40, or 24 with --loop.")
+@click.option("--loop", is_flag=True, help="Go all the way round: stress, mine, feedback, retrain, proof.")
 @click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given.")
-def demo(out: Path, frames: int, workers: int | None) -> None:
-    """Stress the built-in detector on the built-in town: two shifts of every family at severities 1, 3 and 5."""
+def demo(out: Path, frames: int | None, loop: bool, workers: int | None) -> None:
+    """Stress the built-in detector on the built-in town: two shifts of every family at severities 1, 3 and 5.
+
+    With --loop it is then trained again on what it lost, beside two controls, and the report says whether that helped.
+    """
     from stress.plan import Plan
 
+    if loop:
+        _demo_loop(out, frames or 24, workers)
+        return
+    frames = frames or 40
     # the camera turned by re-projection, as on photographs: an exact re-render is a second a picture
     listed = [{"name": n, "renderer": "reprojection"} if n.startswith("pose/") else n for n in DEMO_SHIFTS]
     plan = Plan.make({"shifts": listed, "severities": [1, 3, 5], "explain": {"failures": 20, "per_cell": 1}})
     options: dict[str, Any] = {"split": "demo", **dict.fromkeys(("format_", "model_yaml", "class_map", "depth"))}
     options.update(dict.fromkeys(("strict", "trust", "allow_download", "no_report"), False))
     _stress(f"town:{DEMO_SEED}:{frames}", "zoo:detector", plan, out, workers=workers, device="auto", **options)
+
+
+LOOP_SHIFTS = ("fog", "rain", "night", "low_sun", "motion_blur", "pixelation")  # the last two are held out
+LOOP_IMAGES, LOOP_STEPS, LOOP_SEEDS = 80, 80, 3
+
+
+def _demo_loop(out: Path, frames: int, workers: int | None) -> None:
+    """Run the whole loop, small; the same command goes on where it was stopped."""
+    import stress as harness
+    from scenes.progress import reporting
+    from stress.feedback import make_feedback
+    from stress.mining import markdown
+    from stress.mining import mine as dig
+    from stress.plan import Plan
+
+    click.echo("1 of 4  stress: six shifts at severity 3 on the built-in detector", err=True)
+    plan = Plan.make({"shifts": LOOP_SHIFTS, "severities": [3], "limit": frames, "explain": {"failures": 6}})
+    # drives have four frames; one of each is tested, so that every frame is a witness of its own
+    result = harness.run(f"town:{DEMO_SEED}:{4 * frames}", "zoo:detector", plan, out / "run", split="demo",
+                         workers=workers)  # fmt: skip
+    _print_result(result)
+    _report(out / "run")
+    click.echo("2 of 4  mine: where is it lost?", err=True)
+    click.echo(markdown(dig(out / "run")), nl=False, err=True)
+    click.echo(f"3 of 4  feedback: {LOOP_IMAGES} training pictures aimed at that, none of the sensor family", err=True)
+    with reporting(None) as report:
+        made = make_feedback(out / "run", out / "feedback", images=LOOP_IMAGES, hold_out=("sensor",),
+                             workers=workers, progress=report)  # fmt: skip
+    click.echo(f"        {made.path}", err=True)
+    trainings = f"feedback and two controls, {LOOP_SEEDS} seeds, {LOOP_STEPS} steps each"
+    click.echo(f"4 of 4  retrain: {trainings}; then all are stressed again and compared", err=True)
+    options: dict[str, Any] = dict.fromkeys(("batch", "rate", "patience", "run", "test", "split", "format_", "limit"))
+    options.update(dict.fromkeys(("trainer", "trained_model", "model_yaml")), trust=False, allow_download=False)
+    options.update(seeds=LOOP_SEEDS, steps=LOOP_STEPS, checks=10, held_out="", device="auto", workers=workers)
+    _retrain(made.path, out / "retrained", None, **options)
 
 
 DEMO_SEED = 2026  # not among the seeds that the built-in models were trained on
@@ -744,29 +787,56 @@ def scene() -> None:
 @scene.command("fit")
 @click.argument("capture")
 @click.option("--out", type=path(file=False), required=True, help="Scene folder; the same command goes on with a fit.")
-@click.option("--method", type=click.Choice(["splat"]), default="splat", show_default=True, help="3D Gaussian splats.")
-@click.option("--steps", type=int, default=3000, show_default=True, help="Steps, of one photo each.")
-@click.option("--pixels", type=int, default=640, show_default=True, help="Longest side of the pictures fitted to.")
+@click.option(
+    "--method", type=click.Choice(["splat", "nerf"]), default="splat", show_default=True,
+    help="3D Gaussian splats, or nerfstudio's nerfacto.",
+)  # fmt: skip
+@click.option("--steps", type=int, help="Steps: of one photo each, 3000 (splat), or of many rays, 2000 (nerf).")
+@click.option("--pixels", type=int, help="Longest side of the pictures fitted to: 640 (splat), 160 (nerf).")
+@click.option(
+    "--size", type=click.Choice(["auto", "small", "full"]), default="auto", show_default=True,
+    help="Of a NeRF: small for a CPU; full, as ns-train has it, for CUDA (30000 steps, 1600 pixels).",
+)  # fmt: skip
 @click.option("--start", default="auto", show_default=True, help="auto, points, depth, triangulate or random.")
 @click.option("--max-gaussians", type=int, default=60_000, show_default=True, help="About how many there may be.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--trust", is_flag=True, help="Read the config.yml of ns-train, which can execute code.")
 def scene_fit(capture: str, out: Path, method: str, device: str, **options: Any) -> None:
     """Fit a scene to CAPTURE and write it to a folder; every eighth view is held out and measured.
 
-    CAPTURE is a folder with transforms.json (nerfstudio), a COLMAP model or a KITTI sequence, or town:SEED:N.
+    CAPTURE is a folder with transforms.json (nerfstudio), a COLMAP model or a KITTI sequence, or town:SEED:N. With
+    --method nerf it may also be an output folder of ns-train (config.yml), whose nerfacto is taken over as it is.
     """
-    from scenes.gaussians import FitSettings, fit_scene
     from stress.devices import resolve
 
-    settings, place = FitSettings(**options), resolve(device)
+    place = resolve(device)
     with _fit_progress() as report:
         try:
-            fitted = fit_scene(capture, out, settings, report=report, note=_say, device=place)
+            fitted = _fitted(capture, out, method, place, report, options)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("The same command goes on from the last checkpoint.") from None
     click.echo(str(out), err=True)
     click.echo(f"held-out PSNR: {fitted.about['held_out_psnr_db']:.1f} dB")
+
+
+def _fitted(
+    capture: str, out: Path, method: str, device: str, report: Callable[[Any], None], options: dict[str, Any]
+) -> Any:
+    """Return the scene that a method makes of a capture; options that the user left out are the method's own."""
+    given = {key: value for key, value in options.items() if value is not None}
+    trust, size = given.pop("trust"), given.pop("size")
+    if method == "splat":
+        from scenes.gaussians import FitSettings, fit_scene
+
+        return fit_scene(capture, out, FitSettings(**given), report=report, note=_say, device=device)
+    from scenes.nerf import NerfSettings, fit_nerf
+    from scenes.nerfs.studio import is_studio, take_over
+
+    if is_studio(Path(capture)):
+        return take_over(Path(capture), out, trust=trust, note=_say, device=device)
+    settings = NerfSettings(size=size, **{key: given[key] for key in ("steps", "pixels", "seed") if key in given})
+    return fit_nerf(capture, out, settings, report=report, note=_say, device=device)
 
 
 @scene.command("render")
@@ -819,10 +889,10 @@ def scene_view(source: str, out: Path, trajectory: str, frames: int, length: flo
 
 def _world(source: str) -> tuple[Any, Any, tuple[str, ...]]:
     """Return what renders, its captured cameras by name, and its classes; of a fitted scene or town:SEED."""
-    from scenes.gaussians import open_scene
+    from scenes.fitted import open_fitted
 
     if not source.startswith("town:"):
-        world = open_scene(source)
+        world = open_fitted(source)
         return world, world.cameras, world.class_names
     from scenes.capture import open_capture
     from scenes.town import Town
@@ -862,9 +932,14 @@ def scene_check(source: Path, views: int, model: str) -> None:
 @click.option("--compressed", is_flag=True, help="A tenth of the size; labels are left out.")
 def scene_export(source: Path, out: Path, compressed: bool) -> None:
     """Write the Gaussians of SCENE (a folder, .ply or splatfacto .ckpt) to a PLY file that viewers read."""
+    from scenes.fitted import is_nerf
     from scenes.gaussians import open_scene
     from scenes.splats.files import write_compressed, write_gaussians
 
+    if is_nerf(source):
+        from scenes.errors import InputError
+
+        raise InputError(f"scene {source}: it is a NeRF, which has no Gaussians to export: fit it with --method splat")
     (write_compressed if compressed else write_gaussians)(out, open_scene(source).cloud)
     click.echo(str(out))
 
@@ -888,9 +963,8 @@ def _fit_progress() -> Iterator[Callable[[Any], None]]:
         task = bar.add_task("fit", words="", total=None)
 
         def report(now: Any) -> None:
-            words = (
-                f"step {now.step}/{now.steps}  PSNR {now.psnr:.1f} dB  loss {now.loss:.4f}  {now.gaussians} Gaussians"
-            )
+            count = f"{now.rays} rays" if hasattr(now, "rays") else f"{now.gaussians} Gaussians"
+            words = f"step {now.step}/{now.steps}  PSNR {now.psnr:.1f} dB  loss {now.loss:.4f}  {count}"
             bar.update(task, completed=now.step, total=now.steps, words=words)
             if not console.is_terminal and now.step % max(1, now.steps // 10) == 0:
                 click.echo(words, err=True)
