@@ -25,7 +25,7 @@ def named_files(spec: str) -> dict[str, str]:
         folder = Path(rest)
         return file_hashes(folder.iterdir()) if folder.is_dir() else {}
     if prefix in ("scene", "rendered"):
-        return file_hashes([Path(rest) / "scene.json", Path(rest) / "gaussians.ply"])
+        return file_hashes([Path(rest) / name for name in ("scene.json", "gaussians.ply", "nerf.safetensors")])
     if prefix in ("torchvision", "timm"):
         file = rest.partition("@")[2]
         return file_hashes([Path(file)]) if file else {}

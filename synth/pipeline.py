@@ -19,6 +19,7 @@ from synth.shift import Shift, check_severity
 RENDERERS = {  # by Sample.meta["renderer"]: words for people
     "exact": "the exact scene",
     "splats": "Gaussian splats",
+    "nerf": "a NeRF",
     "reprojection": "reprojection through depth",
 }
 

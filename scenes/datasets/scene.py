@@ -2,7 +2,8 @@
 
 `scene:DIR` shows the photos of the capture where they are still there, else what the scene renders from their places;
 `rendered:DIR` shows renders alone, so that clean and shifted pictures come from one renderer. Labels are the scene's in
-both: those lifted to its Gaussians. Training views are part of it; the scene names those held out.
+both: those lifted to its Gaussians, or the 3D boxes of a NeRF. Training views are part of it; the scene names those
+held out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scenes.sample import Sample, Task
 
 if TYPE_CHECKING:
     from scenes.gaussians import GaussianScene
+    from scenes.nerf import NerfScene
 
 PHOTO = "photo"  # meta["renderer"] of what no scene rendered
 
@@ -35,10 +37,10 @@ class SceneDataset:
     format = "scene"
 
     def __init__(self, folder: str | Path, *, photos: bool = True) -> None:
-        from scenes.gaussians import open_scene
+        from scenes.fitted import open_fitted
 
         self.root = Path(folder).expanduser()
-        self.scene: GaussianScene = open_scene(self.root)
+        self.scene: GaussianScene | NerfScene = open_fitted(self.root)
         if not self.scene.cameras:
             raise InputError(f"scene {self.root}: it knows no cameras, so there are no views: fit it to a capture")
         self.name = self.root.resolve().stem
@@ -47,8 +49,9 @@ class SceneDataset:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What was lifted: objects for detection, classes of surfaces for segmentation."""
-        classes = self.scene.cloud.classes
+        """What was lifted: objects for detection, classes of surfaces for segmentation; a NeRF has 3D boxes alone."""
+        cloud = getattr(self.scene, "cloud", None)
+        classes = None if cloud is None else cloud.classes
         found: list[Task] = ["detection"] if self.scene.objects else []
         if classes is not None and len(classes) and int(classes.max()) >= 0:
             found.append("segmentation")
@@ -74,7 +77,8 @@ class SceneDataset:
         quality = self.scene.about.get("held_out_psnr_db")
         measured = "" if quality is None else f"; its PSNR on held-out views is {quality:.1f} dB"
         what = "Clean pictures are the photos" if self._views else "Clean pictures are renders"
-        notes = [f"{what}, changed views are rendered from Gaussian splats fitted to {self.scene.name}{measured}."]
+        kind = {"nerf": "a NeRF"}.get(self.scene.renderer, "Gaussian splats")
+        notes = [f"{what}, changed views are rendered from {kind} fitted to {self.scene.name}{measured}."]
         if self._photos_wanted and not self._views:
             notes.append(f"The capture of {self.scene.name} is not there any more: its photos cannot be shown.")
         return tuple(notes)
