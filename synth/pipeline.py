@@ -14,6 +14,7 @@ from synth.audit import Verdict, audit
 from synth.chain import AnyShift, Chain, ChainParams, PartParams, after_part, compose
 from synth.depth import DepthSource, complete_depth, completed_camera
 from synth.random import Rng, rng_for
+from synth.rerender import lacks_scene
 from synth.shift import Shift, check_severity
 
 RENDERERS = {  # by Sample.meta["renderer"]: words for people
@@ -132,8 +133,8 @@ def _apply(whole: Sample, shift: Shift[Any], params: Any, completed: Mapping[str
 def complete(sample: Sample, shift: AnyShift, *, depth: DepthSource | None = None) -> tuple[Sample, dict[str, str]]:
     """Give a sample the depth and camera that a shift needs, and say from where; raise for what cannot be made up."""
     completed: dict[str, str] = {}
-    if "scene" in shift.needs and sample.scene is None:
-        raise InputError(f"{shift.name} needs a scene; sample {sample.sample_id!r} has none: use the town or a capture")
+    if "scene" in shift.needs and (lacking := lacks_scene(sample)):
+        raise InputError(f"{shift.name} {lacking}; sample {sample.sample_id!r} has none")
     if "instances" in shift.needs and sample.instances is None and sample.annotations.masks is None:
         raise InputError(f"{shift.name} needs object masks; sample {sample.sample_id!r} has none")
     if "previous" in shift.needs and sample.previous is None:

@@ -25,6 +25,7 @@ from synth.chain import FAMILY as CHAIN
 from synth.chain import AnyShift, Chain, Part
 from synth.random import Rng
 from synth.registry import create, expand, resolve
+from synth.rerender import lacks_scene
 from synth.shift import FAMILIES, Shift
 
 Strength = Annotated[float, Field(ge=1, le=5)]
@@ -184,8 +185,8 @@ class Choice:
     def lacks(self, sample: Sample) -> str:
         """Say what keeps a frame from this shift, "" where nothing does."""
         needs = self.shift.needs
-        if "scene" in needs and sample.scene is None:
-            return "needs a scene"
+        if "scene" in needs and (lacking := lacks_scene(sample)):
+            return lacking
         if "instances" in needs and sample.instances is None and sample.annotations.masks is None:
             return "needs object masks"
         return ""

@@ -59,6 +59,15 @@ def renderer_of(sample: Sample) -> str:
     return str(getattr(sample.scene, "renderer", EXACT))
 
 
+def lacks_scene(sample: Sample) -> str:
+    """Say what keeps a sample from a shift that edits its scene, "" where nothing does."""
+    if sample.scene is None:
+        return "needs a scene (the town or a fitted one)"
+    if not getattr(sample.scene, "editable", True):
+        return "needs a scene with objects that can be changed (the town or Gaussian splats, not a NeRF)"
+    return ""
+
+
 def unknown_objects(sample: Sample, camera: Camera, unseen: Mask, touched: Collection[int] = ()) -> dict[int, str]:
     """Return the reason for each object of a re-rendered sample that stands where no training view tells what is.
 
