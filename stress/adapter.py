@@ -23,7 +23,9 @@ class ModelAdapter(Protocol):
 
     Optional members, used where present (B images, A anchors or queries, C = len(class_names)):
 
-    - `embed(images) -> (B, D)`; `fit(samples, ...)`; `close()`; `device`; `n_parameters`
+    - `embed(images) -> (B, D)`; `close()`; `device`; `n_parameters`
+    - `fit(samples, ...)` is not needed to be trained again: `module`, `tensors` and `class_logits` are enough for
+      segmentation and classification (see stress/training/learners.py), and `refresh()` is called after new weights
     - `module`: the torch.nn.Module behind it, in eval mode; `running`: the one that `predict` runs, where another
     - `explain_layers() -> list[str]`: names (as in `module.named_modules()`) of the layers worth explaining, best
       first: the last convolution or feature map of the backbone, then those of each pyramid level

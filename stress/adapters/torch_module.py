@@ -39,6 +39,12 @@ class TorchModel:
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.module.parameters())
 
+    def fit(self, samples: Any, **options: Any) -> Any:
+        """Train on a data set, in place; options and curves are those of `stress.training.fit_on`."""
+        from stress.training.teaching import fit_on
+
+        return fit_on(self, samples, **options)
+
     def _batch(self, images: Sequence[Image]) -> Tensor:
         """(H, W, 3) uint8 of one size to (B, 3, H, W) uint8."""
         return torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2).contiguous()

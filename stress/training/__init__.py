@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stress.training.fitting import Curve, Material, fit
     from stress.training.settings import Settings
+    from stress.training.teaching import fit_on
     from stress.training.trained import install
 
 _HOME = {
@@ -15,9 +16,10 @@ _HOME = {
     "Material": "stress.training.fitting",
     "Settings": "stress.training.settings",
     "fit": "stress.training.fitting",
+    "fit_on": "stress.training.teaching",
     "install": "stress.training.trained",
 }
-__all__ = ["Curve", "Material", "Settings", "fit", "install"]
+__all__ = ["Curve", "Material", "Settings", "fit", "fit_on", "install"]
 
 
 def __getattr__(name: str) -> Any:

@@ -86,6 +86,12 @@ class ZooModel:
     def _predict(self, images: list[Image]) -> list[Predictions]:
         raise NotImplementedError
 
+    def fit(self, samples: Any, **options: Any) -> Any:
+        """Train on a data set, in place; options and curves are those of `stress.training.fit_on`."""
+        from stress.training.teaching import fit_on
+
+        return fit_on(self, samples, **options)
+
     def embed(self, images: list[Image]) -> Any:
         """(B, D) mean of the last backbone level."""
         with torch.inference_mode():

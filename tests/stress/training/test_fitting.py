@@ -166,6 +166,17 @@ def test_the_zoo_is_trained_and_predicts_with_its_new_weights(name):
     assert one.shape != two.shape or not np.allclose(one, two)
 
 
+def test_adapters_have_fit():
+    model, data = (
+        torchvision_model("segmentation"),
+        material.Frames([material.frame(str(i)) for i in range(8)], material.NAMES),
+    )
+    curve = model.fit(data, steps=2, batch=2, seed=1)
+    assert len(curve.loss) == 2
+    assert len(curve.validation) == 3
+    assert callable(zoo.load("detector").fit)
+
+
 def torchvision_model(kind):
     from torchvision import models
 
