@@ -97,7 +97,8 @@ def calibrate(
     The same call resumes what was stopped.
     """
     out = Path(out)
-    plan = {"shifts": shifts, "seed": seed, "limit": limit, "explain": "none", "predictions": False}
+    score_alone = {"explain": "none", "predictions": False, "dependability": "none"}  # the rest takes longer than it
+    plan = {"shifts": shifts, "seed": seed, "limit": limit, **score_alone}
     result = run(
         dataset, model, plan, out / "run", workers=workers, progress=progress, command=command, **options
     ).results
