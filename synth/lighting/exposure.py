@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from scenes.sample import Image
-from synth.lighting.rows import folded, hashed
+from synth.lighting.rows import PIECE, RING, folded, hashed
 from synth.radiometry import rows_of, to_linear, to_srgb
 from synth.random import Rng
 
 FULL_WELL_E = 10_000.0  # electrons of white at ISO 100, a 3 micrometre pixel
 _LEVELS = 128  # that chance has: a table of 32 kB stays in the cache
-_RING, _PIECE = 1 << 16, 1 << 12  # numbers to draw chance from, and how many of a row are taken together
 _NORMAL = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
 _NORMAL /= np.sqrt(np.mean(_NORMAL**2))
 
@@ -62,21 +61,21 @@ def flat(image: Image) -> NDArray[np.uint8]:
 
 @cache
 def _chances() -> NDArray[np.uint16]:
-    """Return (_RING + _PIECE,) places of table rows by chance, every level as often; the end repeats the start."""
-    order = np.argsort(Rng(0, "exposure").uniforms(_RING), kind="stable")
+    """Return (RING + PIECE,) places of table rows by chance, every level as often; the end repeats the start."""
+    order = np.argsort(Rng(0, "exposure").uniforms(RING), kind="stable")
     ring = ((order % _LEVELS) << 8).astype(np.uint16)
-    return np.concatenate([ring, ring[:_PIECE]])
+    return np.concatenate([ring, ring[:PIECE]])
 
 
 @njit(cache=True, nogil=True)
 def _draw(image, table, chances, seed, out):  # type: ignore[no-untyped-def]  # numba infers
     """Take chance from a ring of numbers, from another place for each piece of a row, as film grain is made in AV1."""
     width = image.shape[1]
-    pieces = (width + _PIECE - 1) // _PIECE
+    pieces = (width + PIECE - 1) // PIECE
     for i in range(image.shape[0]):
         for piece in range(pieces):
-            first, end = piece * _PIECE, min((piece + 1) * _PIECE, width)
-            place = np.int64(hashed(seed, i * pieces + piece)) % _RING
+            first, end = piece * PIECE, min((piece + 1) * PIECE, width)
+            place = np.int64(hashed(seed, i * pieces + piece)) % RING
             _draw_piece(image[i, first:end], table, chances[place : place + end - first], out[i, first:end])
 
 

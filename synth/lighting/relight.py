@@ -18,7 +18,7 @@ from scenes.camera import Camera
 from scenes.sample import Depth, Image
 from synth.ground import ground_frame
 from synth.lighting.exposure import flat
-from synth.lighting.rows import TO_LINEAR, encode_row, expose_row, folded, normal_row
+from synth.lighting.rows import TO_LINEAR, encode_row, expose_by_ring, folded, normal_ring
 from synth.lighting.scatter import Sources, filled, mix_rows, veil_of
 from synth.radiometry import Linear, to_linear
 
@@ -86,7 +86,7 @@ def relit(image: Image, depth: Depth, camera: Camera, share: NDArray[np.uint8], 
     _relight(
         flat(image), np.ascontiguousarray(depth), share, lamp, _geometry(camera), ambient, beam,
         sky, filled(veil),
-        look, noise, folded(light.seed), flat(out),
+        look, noise, normal_ring(), folded(light.seed), flat(out),
     )  # fmt: skip
     return out
 
@@ -175,24 +175,32 @@ def _geometry(camera: Camera) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True)
-def _relight(image, depth, share, lamp, geometry, ambient, beam, sky, veil, look, noise, seed, out):  # type: ignore[no-untyped-def]  # numba infers
+def _relight(image, depth, share, lamp, geometry, ambient, beam, sky, veil, look, noise, ring, seed, out):  # type: ignore[no-untyped-def]  # numba infers
     """Fill out: reflectance x (ambient + headlights), sky, lamps as they were, veil, noise; all exposed.
 
     image, out: flat rows (H, 3 W); sky, veil: (h, w, 3); depth, share, lamp: (H, W)
     """
     rows, wide = image.shape
     light, above, shown = np.empty(wide, np.float32), np.empty(wide, np.float32), np.empty(wide, np.float32)
-    normal, sky_row = np.empty(wide, np.float32), np.empty(wide, np.float32)
+    scattered, sky_row = np.empty(wide, np.float32), np.zeros(wide, np.float32)
     kept, held = np.empty((4, wide), np.float32), np.full(4, -1)
     for i in range(rows):
         _light_row(depth[i], i, geometry, ambient, beam, look[0], light)
         _share_row(image[i], share[i], lamp[i], look[1], look[2], light, above, shown)
-        mix_rows(sky, i, rows, sky_row, kept[:2], held[:2])
-        mix_rows(veil, i, rows, normal, kept[2:], held[2:])
-        _mix_row(image[i], sky_row, normal, light, above, shown)
-        normal_row(seed, i * depth.shape[1], normal)
-        expose_row(light, normal, noise[0], noise[1])
+        if _any(share[i]):
+            mix_rows(sky, i, rows, sky_row, kept[:2], held[:2])
+        mix_rows(veil, i, rows, scattered, kept[2:], held[2:])
+        _mix_row(image[i], sky_row, scattered, light, above, shown)
+        expose_by_ring(light, ring, seed, i, noise[0], noise[1])
         encode_row(light, out[i])
+
+
+@njit(cache=True, nogil=True)
+def _any(codes):  # type: ignore[no-untyped-def]  # numba infers
+    some = np.uint8(0)
+    for j in range(codes.size):
+        some = np.uint8(some | codes[j])
+    return some > 0
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

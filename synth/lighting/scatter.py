@@ -62,31 +62,56 @@ def _pinhole(camera: Camera, width: int, height: int) -> NDArray[np.float32]:
     )
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _add_veil(sources, pinhole, softest2, veil):  # type: ignore[no-untyped-def]  # numba infers
-    """Add the glare of each source; the angle between two rays is taken from their chord, true to 0.3 % up to 60."""
+    """Add the glare of each source to veil (h, w, 3), row by row: the rays of a row are the same for all."""
     height, width = veil.shape[:2]
     one = np.float32(1.0)
+    rays, level = np.empty((3, width), np.float32), np.empty((3, width), np.float32)
+    for i in range(height):
+        y = ((np.float32(i) + np.float32(0.5)) * pinhole[5] - pinhole[3]) * pinhole[2]
+        _rays_row(y, pinhole[4], pinhole[1], pinhole[0], rays[0], rays[1], rays[2])
+        level[:] = np.float32(0.0)
+        for n in range(len(sources)):
+            sx = (sources[n, 0] - pinhole[1]) * pinhole[0]
+            sy = (sources[n, 1] - pinhole[3]) * pinhole[2]
+            sz = one / np.sqrt(one + sx * sx + sy * sy)
+            _glare_row(rays, sx * sz, sy * sz, sz, softest2, sources[n, 2:], level)
+        for j in range(width):
+            for c in range(3):
+                veil[i, j, c] += level[c, j]
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _rays_row(y, wide, centre, per_focal, x_row, y_row, z_row):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill (w,) each with the directions, of length 1, of a row that climbs by y."""
+    one = np.float32(1.0)
+    for j in range(x_row.size):
+        x = ((np.float32(j) + np.float32(0.5)) * wide - centre) * per_focal
+        z = one / np.sqrt(one + x * x + y * y)
+        x_row[j] = x * z
+        y_row[j] = y * z
+        z_row[j] = z
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _glare_row(rays, sx, sy, sz, softest2, colour, level):  # type: ignore[no-untyped-def]  # numba infers
+    """Add the glare of one source to level (3, w); the angle between two rays is taken from their chord, true to 0.3 %
+    up to 60 degrees.
+    """
+    one = np.float32(1.0)
     degree2 = np.float32((180.0 / math.pi) ** 2)
-    for n in range(len(sources)):
-        sx = (sources[n, 0] - pinhole[1]) * pinhole[0]
-        sy = (sources[n, 1] - pinhole[3]) * pinhole[2]
-        sz = one / np.sqrt(one + sx * sx + sy * sy)
-        sx, sy = sx * sz, sy * sz
-        red, green, blue = sources[n, 2], sources[n, 3], sources[n, 4]
-        for i in range(height):
-            y = ((np.float32(i) + np.float32(0.5)) * pinhole[5] - pinhole[3]) * pinhole[2]
-            for j in range(width):
-                x = ((np.float32(j) + np.float32(0.5)) * pinhole[4] - pinhole[1]) * pinhole[0]
-                z = one / np.sqrt(one + x * x + y * y)
-                dx, dy, dz = x * z - sx, y * z - sy, z - sz
-                chord2 = dx * dx + dy * dy + dz * dz
-                angle2 = chord2 * (one + chord2 * np.float32(1.0 / 12.0)) * degree2
-                inverse2 = one / max(angle2, softest2)
-                glare = inverse2 * (np.float32(10.0) * np.sqrt(inverse2) + np.float32(5.0 * AGE_TERM))
-                veil[i, j, 0] += red * glare
-                veil[i, j, 1] += green * glare
-                veil[i, j, 2] += blue * glare
+    x, y, z, glare = rays[0], rays[1], rays[2], np.empty(rays.shape[1], np.float32)
+    for j in range(glare.size):
+        dx, dy, dz = x[j] - sx, y[j] - sy, z[j] - sz
+        chord2 = dx * dx + dy * dy + dz * dz
+        angle2 = chord2 * (one + chord2 * np.float32(1.0 / 12.0)) * degree2
+        inverse2 = one / max(angle2, softest2)
+        glare[j] = inverse2 * (np.float32(10.0) * np.sqrt(inverse2) + np.float32(5.0 * AGE_TERM))
+    for c in range(3):
+        light, row = colour[c], level[c]
+        for j in range(glare.size):
+            row[j] += light * glare[j]
 
 
 def filled(light: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,24 +142,25 @@ def mix_rows(field, i, rows, row, kept, held):  # type: ignore[no-untyped-def]  
         row[k] = upper[k] + share * (lower[k] - upper[k])
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _widen(small, wide):  # type: ignore[no-untyped-def]  # numba infers
     """Fill wide (3 W,) with a row (w, 3), bilinearly: between two of its pixels at a time, in steps of 1 / scale."""
     columns, count = len(wide) // 3, small.shape[0]
     step = np.float32(count) / np.float32(columns)
-    start = np.float32(0.5) * step - np.float32(0.5)
-    j = 0
-    for left in range(-1, count):
-        first, second = max(left, 0), min(left + 1, count - 1)
-        end = columns if left == count - 1 else min(columns, int(np.ceil((np.float32(left + 1) - start) / step)))
-        red, green, blue = small[first, 0], small[first, 1], small[first, 2]
-        to_red, to_green, to_blue = small[second, 0] - red, small[second, 1] - green, small[second, 2] - blue
-        for k in range(j, end):
-            share = start + step * np.float32(k) - np.float32(left)
-            wide[3 * k] = red + share * to_red
-            wide[3 * k + 1] = green + share * to_green
-            wide[3 * k + 2] = blue + share * to_blue
-        j = max(j, end)
+    share = np.float32(0.5) + np.float32(0.5) * step  # of the way from the pixel on the left; the first is its own
+    second = 0
+    red, green, blue = small[0, 0], small[0, 1], small[0, 2]
+    to_red, to_green, to_blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for j in range(columns):
+        while share >= np.float32(1.0):
+            share -= np.float32(1.0)
+            red, green, blue = small[second, 0], small[second, 1], small[second, 2]
+            second = min(second + 1, count - 1)
+            to_red, to_green, to_blue = small[second, 0] - red, small[second, 1] - green, small[second, 2] - blue
+        wide[3 * j] = red + share * to_red
+        wide[3 * j + 1] = green + share * to_green
+        wide[3 * j + 2] = blue + share * to_blue
+        share += step
 
 
 @njit(cache=True, inline="always")

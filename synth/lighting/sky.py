@@ -85,11 +85,12 @@ def _fill(image, sky, rim, near, opened, horizon, leaves, share):  # type: ignor
     for i in range(rows):
         row = i * near.shape[0] // rows
         climb = horizon[1] * np.float32(i) + horizon[2]
+        rising = leaves and max(climb, horizon[0] * np.float32(columns - 1) + climb) > 0
+        if not (_sky_row(sky[i], rim[i], share[i]) or rising):
+            continue
         for j in range(columns):
             if sky[i, j]:
-                share[i, j] = np.uint8(255)
                 continue
-            share[i, j] = np.uint8(0)
             over = leaves and horizon[0] * np.float32(j) + climb > 0
             if not (over or rim[i, j]):
                 continue
@@ -104,6 +105,17 @@ def _fill(image, sky, rim, near, opened, horizon, leaves, share):  # type: ignor
                     gap = _between_leaves(green / level, tint / green, blue / level, np.float32(opened[i, j]) / level)
                     part = max(part, gap)
             share[i, j] = np.uint8(part * np.float32(255.0) + np.float32(0.5))
+
+
+@njit(cache=True, nogil=True)
+def _sky_row(sky, rim, share):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill share (W,) with 255 for sky, else 0; return whether there is any rim that is not sky."""
+    some = np.uint8(0)
+    for j in range(share.size):
+        code = np.uint8(255) if sky[j] else np.uint8(0)
+        share[j] = code
+        some = np.uint8(some | (rim[j] & np.uint8(~code)))
+    return some > 0
 
 
 @njit(cache=True, inline="always")

@@ -13,7 +13,7 @@ from scenes.sample import Image, Sample
 from synth.boxworld import box_sample
 from synth.lighting.exposure import FULL_WELL_E
 from synth.lighting.overexposure import Overexposure, OverexposureParams
-from synth.lighting.rows import encode_row, normal_row
+from synth.lighting.rows import encode_row, expose_by_ring, normal_ring, normal_row
 from synth.lighting.underexposure import Underexposure, UnderexposureParams
 from synth.pipeline import shifted
 from synth.radiometry import to_linear, to_srgb
@@ -96,6 +96,19 @@ def test_rows_of_noise_are_standard_normal() -> None:
     assert np.abs(np.corrcoef(pixels.T) - np.eye(3)).max() < 0.02  # channels know nothing of each other
     assert abs(float(np.corrcoef(pixels[:-1, 0], pixels[1:, 0])[0, 1])) < 0.02  # nor neighbours
     assert abs(float(np.corrcoef(rows[:-1].ravel(), rows[1:].ravel())[0, 1])) < 0.02
+
+
+def test_noise_of_a_ring_is_standard_normal_and_unlike_from_row_to_row() -> None:
+    rows = np.zeros((200, 3 * 2000), np.float32)  # longer than a piece
+    for i, row in enumerate(rows):
+        expose_by_ring(row, normal_ring(), np.uint32(77), i, np.float32(0.0), np.float32(1.0))
+    assert rows.mean() == pytest.approx(0.0, abs=0.01)
+    assert rows.std() == pytest.approx(1.0, abs=0.01)
+    assert abs(float(np.corrcoef(rows[:-1].ravel(), rows[1:].ravel())[0, 1])) < 0.02
+    assert np.abs(np.corrcoef(rows.reshape(-1, 3).T) - np.eye(3)).max() < 0.02
+    other = np.zeros(6000, np.float32)
+    expose_by_ring(other, normal_ring(), np.uint32(78), 0, np.float32(0.0), np.float32(1.0))
+    assert abs(float(np.corrcoef(other, rows[0])[0, 1])) < 0.1  # another seed is other noise
 
 
 @pytest.mark.parametrize("name", expand("lighting"))
