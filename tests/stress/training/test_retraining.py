@@ -111,9 +111,10 @@ def test_what_is_finished_is_kept(proved, place):
     assert cards == {p: p.stat().st_mtime_ns for p in proved.path.glob("models/*/trained.json")}
 
 
-def test_a_stopped_retraining_goes_on_to_the_same_proof(proved, place, tmp_path, monkeypatch):
-    out = tmp_path / "half"
-    fitted, count = retraining.arms_of.fit, []
+def test_a_stopped_retraining_goes_on_to_the_same_proof(place, tmp_path, monkeypatch):
+    call = {"settings": {"steps": 4}, "seeds": 2, "limit": 5, "progress": False, "workers": 1}
+    whole = stress.retrain(None, place / "feedback", tmp_path / "whole", **call).summary
+    out, fitted, count = tmp_path / "half", retraining.arms_of.fit, []
 
     def stopping(*args, **kwargs):
         count.append(1)
@@ -122,14 +123,15 @@ def test_a_stopped_retraining_goes_on_to_the_same_proof(proved, place, tmp_path,
         return fitted(*args, **kwargs)
 
     monkeypatch.setattr(retraining.arms_of, "fit", stopping)
-    call = {"settings": SETTINGS, "progress": False, "workers": 1}
     with pytest.raises(retraining.Interrupted, match="same command goes on"):
         stress.retrain(None, place / "feedback", out, **call)
     assert len(list(out.glob("models/*/trained.json"))) == 4
     monkeypatch.undo()
-    whole = stress.retrain(None, place / "feedback", out, **call).summary
+    again = stress.retrain(None, place / "feedback", out, **call).summary
     for key in ("overall", "families", "shifts", "clean"):
-        assert whole[key] == proved.summary[key]
+        assert again[key] == whole[key]
+    more = stress.retrain(None, place / "feedback", out, **{**call, "seeds": 3}).summary
+    assert [c["seed"] for c in more["curves"]] == [0, 1, 2] * 3
 
 
 def test_another_retraining_in_the_folder_and_foreign_files_are_errors(proved, place, tmp_path):
