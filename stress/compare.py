@@ -8,8 +8,9 @@ after Holm (1979).
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from stress.metrics import SCORERS, scorer_for
 from stress.metrics.robust import Grid
 from stress.metrics.scored import CellScores
 from stress.plan import CLEAN, Cell, Plan, ShiftEntry
+from stress.progress import Report, reporting
 from stress.results import Results, read
 from stress.statistics import FEWEST_GROUPS, Draws, carrying_groups, figure, group_weights, mean_of, standard_error
 from stress.summary import plain
@@ -195,12 +197,13 @@ class _Drawn:
     per_class: Mapping[str, Grid]
 
 
-def _drawn(run: ComparedRun, common: Common, resamples: int) -> _Drawn:
-    """Return the draws of the compared metric in every shared cell."""
+def _drawn(run: ComparedRun, common: Common, resamples: int, step: Callable[[], None]) -> _Drawn:
+    """Return the draws of the compared metric in every shared cell. step: called after each cell"""
     whole: dict[Cell, Draws] = {}
     classes: dict[str, dict[Cell, Draws]] = {name: {} for name in common.classes}
     same = set(run.results.summary["classes"]["evaluated"]) == set(common.classes)
     for cell in common.cells:
+        step()
         figures = [
             f
             for f in run.scores(cell, common.groups, resamples).figures
@@ -226,7 +229,12 @@ def _drawn(run: ComparedRun, common: Common, resamples: int) -> _Drawn:
 
 
 def compare(
-    runs: Sequence[str | Path], *, metric: str | None = None, resamples: int = 1000, labels: Sequence[str] = ()
+    runs: Sequence[str | Path],
+    *,
+    metric: str | None = None,
+    resamples: int = 1000,
+    labels: Sequence[str] = (),
+    progress: bool | Report | None = None,
 ) -> dict[str, Any]:
     """Compare finished runs and return plain values (schema `roadproof.comparison/1`).
 
@@ -236,7 +244,10 @@ def compare(
         raise InputError(f"compare: expected two runs or more, got {len(runs)}")
     opened = [ComparedRun.open(path, name) for path, name in zip(runs, _labels(runs, labels), strict=True)]
     common = common_of(opened, metric)
-    drawn = [_drawn(run, common, resamples) for run in opened]
+    done = itertools.count(1)
+    with reporting(progress) as report:
+        total = len(opened) * len(common.cells)
+        drawn = [_drawn(run, common, resamples, lambda: report("cells compared", next(done), total)) for run in opened]
     shifts = list(drawn[0].grid.severities)
     families = list(dict.fromkeys(drawn[0].grid.families[name] for name in shifts))
     rows = {

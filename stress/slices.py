@@ -92,17 +92,19 @@ def find_slices(
     depth:      most conditions of a slice; least: rows that it has at least in each half
     keep:       slices that are looked at in the other half; as many of them are tested as its groups can confirm
     """
-    sought = halves(groups, seed=seed)
-    if not sought.any() or sought.all() or not len(target):
+    if not len(target):
         return []
+    several = len(np.unique(groups)) > 1
+    sought = halves(groups, seed=seed) if several else np.ones(len(target), np.bool_)
     half = Half({name: column[sought] for name, column in attributes.items()}, target[sought], least)
     found = [half.polished(predicates) for _, predicates in _search(half, depth=depth, beam=beam)[: 4 * keep]]
     chosen = half.distinct(found, keep)
-    there = {name: column[~sought] for name, column in attributes.items()}
-    seen = [_measured(p, there, target[~sought], groups[~sought]) for p in chosen]
+    other = ~sought if several else sought  # of one group a slice can be seen, and no more
+    there = {name: column[other] for name, column in attributes.items()}
+    seen = [_measured(p, there, target[other], groups[other]) for p in chosen]
     seen = [s for s in seen if s.n >= least]
-    told = _tellable(groups[~sought])
-    tested = [replace(s, p=_p_value(holds(s.predicates, there), target[~sought], groups[~sought])) for s in seen[:told]]
+    told = _tellable(groups[other]) if several else 0
+    tested = [replace(s, p=_p_value(holds(s.predicates, there), target[other], groups[other])) for s in seen[:told]]
     return _corrected([*tested, *seen[told:]])
 
 
