@@ -18,9 +18,7 @@ from scenes.execute import Executor, InOrder, InProcess, Processes
 from scenes.folders import differences, locked, no_empty_folders, read_json, write_json
 from scenes.sample import Dataset
 from stress.feedback import Feedback, read_feedback
-from stress.folder import RunFolder
 from stress.job import ModelSource, job_of
-from stress.plan import Plan
 from stress.progress import Report, reporting
 from stress.results import read
 from stress.training import arms as arms_of
@@ -28,6 +26,7 @@ from stress.training.arms import ARMS, CONTROLS, FEEDBACK, WORDS, Trainer, Train
 from stress.training.external import Trainer as Command
 from stress.training.panel import Seat, stress_all
 from stress.training.proof import SCHEMA, Evidence, prove
+from stress.training.repeated import Repeated
 from stress.training.sets import by_source, guard, rows_of, write_clean, write_standard, write_weights
 from stress.training.settings import Settings
 from stress.training.trained import read_card, save_state
@@ -83,47 +82,16 @@ def retrain(
     """
     if seeds < 1:
         raise InputError(f"retrain: seeds: expected at least 1, got {seeds}")
-    chosen = settings if isinstance(settings, Settings) else Settings(**dict(settings or {}))
+    chosen = settings if isinstance(settings, Settings) else Settings.make(settings or {})
     made = read_feedback(feedback)
     named = made.summary["model"] if model is None else model
     text = isinstance(named, str | Path)
     options = dict(model_options or {})
     source = ModelSource(str(named) if text else None, None if text else named, device, options)
     families = [p.strip() for p in (held_out.split(",") if isinstance(held_out, str) else held_out) if p.strip()]
-    tested = _Test.of(run or made.summary["run"], test, split=split, format=format, limit=limit)
+    tested = Repeated.of(run or made.summary["run"], test, split=split, format=format, limit=limit)
     work = _Work(Path(out), source, made, tested, chosen, seeds, families, trainer, trained_model, workers)
     return work.all(progress, command)
-
-
-@dataclass(frozen=True)
-class _Test:
-    """The stress test that is repeated: data set, plan, and the options of `stress.run`."""
-
-    dataset: Any
-    plan: Plan
-    metric: str
-    higher_is_better: bool
-    options: Mapping[str, Any]
-    path: str
-
-    @classmethod
-    def of(cls, run: str | Path, test: Any, *, split: str | None, format: str | None, limit: int | None) -> _Test:
-        results = read(run)
-        identity = read_json(RunFolder(results.path).plan)
-        data = identity["dataset"]
-        dataset = test if test is not None else data["path"]
-        if dataset is None:
-            raise InputError(f"run {str(run)!r} was given an opened data set: name it again with --test (test=...)")
-        named = dict(data["options"]) if test is None else {}
-        named.update({k: v for k, v in (("split", split), ("format", format)) if v is not None})
-        keys = {"explain": "none", "predictions": False, "reference": None}
-        if limit is not None or test is not None:
-            keys["limit"] = limit
-        plan = Plan.make({**identity["plan"], **keys})
-        options = {**named, "depth": identity.get("depth"), "classes": identity.get("classes")}
-        metric = str(results.headline["metric"])
-        higher = bool(results.summary["metrics"][metric]["higher_is_better"])
-        return cls(dataset, plan, metric, higher, options, str(results.path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +101,7 @@ class _Work:
     out: Path
     model: ModelSource
     feedback: Feedback
-    test: _Test
+    test: Repeated
     settings: Settings
     seeds: int
     held_out: Sequence[str]

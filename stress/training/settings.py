@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from scenes.errors import InputError
+from scenes.errors import InputError, did_you_mean
 
 STEPS = 300  # enough for a small network to take in new conditions; see docs/feedback.md
 WARM_UP = 0.1  # of the steps
@@ -40,6 +41,15 @@ class Settings:
                 raise InputError(f"retrain: {name}: expected at least {least}, got {value}")
         if self.rate is not None and not (0 < self.rate < math.inf):
             raise InputError(f"retrain: rate: expected a learning rate above 0, e.g. 0.0005, got {self.rate}")
+
+    @classmethod
+    def make(cls, mapping: Mapping[str, Any]) -> Settings:
+        """Return the settings of plain values; an unknown key is an error."""
+        known = [f.name for f in fields(cls)]
+        for key in mapping:
+            if key not in known:
+                raise InputError(f"retrain: no setting {key!r}{did_you_mean(key, known)}; there are {', '.join(known)}")
+        return cls(**mapping)
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as plain values."""
