@@ -93,6 +93,19 @@ def planned(kind: str, cameras: Mapping[str, Camera], *, frames: int, length_m: 
     return lane_change(ordered[0], frames=frames, length_m=length_m, offset_m=0.0 if kind == "straight" else offset_m)
 
 
+def shown(scene: Scene, camera: Camera, where: str) -> Sample:
+    """Return what a camera sees of a scene; raise where that is nothing at all."""
+    sample = scene.render(camera)
+    unseen = sample.meta.get("unseen")
+    if unseen is not None and bool(np.all(unseen)) and not sample.image.any():
+        place = ", ".join(f"{x:.1f}" for x in camera.position)
+        raise InputError(
+            f"{where}: nothing of the scene is in view of a camera at ({place}) m; shorten the path, or go through the "
+            "captured cameras (--trajectory interpolation)"
+        )
+    return sample
+
+
 def drive(
     scene: Scene,
     cameras: Sequence[Camera],
@@ -111,7 +124,8 @@ def drive(
 
     def samples() -> Iterator[Sample]:
         for i, camera in enumerate(cameras):
-            sample = replace(scene.render(camera), sample_id=f"{name}/{i:04d}", timestamp_s=i / frames_per_second)
+            seen = shown(scene, camera, f"frame {i + 1} of {len(cameras)}")
+            sample = replace(seen, sample_id=f"{name}/{i:04d}", timestamp_s=i / frames_per_second)
             pictures.append(sample.image)
             if report is not None:
                 report(i + 1)

@@ -12,6 +12,7 @@ from scenes.camera import Camera
 from scenes.errors import InputError
 from scenes.images import encode_jpeg, write_bytes
 from scenes.sample import Scene
+from scenes.trajectory import shown
 
 QUALITY = 88  # of the JPEGs
 PAGE = """<!doctype html>
@@ -71,7 +72,8 @@ def turntable(
         raise InputError("turntable: expected one camera or more")
     frames = []
     for i, camera in enumerate(cameras):
-        jpeg = encode_jpeg(scene.render(camera).image, quality=QUALITY)
+        seen = shown(scene, camera, f"picture {i + 1} of {len(cameras)}")
+        jpeg = encode_jpeg(seen.image, quality=QUALITY)
         frames.append(base64.b64encode(jpeg).decode())
         if report is not None:
             report(i + 1)

@@ -16,6 +16,7 @@ from scenes.errors import InputError
 from scenes.images import image_size, read_image
 from scenes.sample import Image, Sample
 
+FOCAL_OF_SIZE = (0.05, 50.0)  # of the longer side: fields of view of 169 and 1.1 degrees
 SAME_SHAPE = 0.02  # how far aspect ratios of photo and intrinsics may differ
 
 
@@ -48,6 +49,12 @@ class Lens:
             raise InputError(f"{owner}: expected a picture of at least 1x1, got {self.width}x{self.height}")
         if min(self.fx, self.fy) <= 0:
             raise InputError(f"{owner}: expected focal lengths > 0, got {self.fx} and {self.fy}")
+        least, most = (f * max(self.width, self.height) for f in FOCAL_OF_SIZE)
+        if min(self.fx, self.fy) < least or max(self.fx, self.fy) > most:
+            raise InputError(
+                f"{owner}: expected focal lengths of {least:.0f} to {most:.0f} pixels for a picture of {self.width}x"
+                f"{self.height}, got {self.fx} and {self.fy}; are they in pixels?"
+            )
         if not (0 <= self.cx <= self.width and 0 <= self.cy <= self.height):
             size = f"{self.width}x{self.height}"
             raise InputError(f"{owner}: expected a principal point inside {size}, got ({self.cx}, {self.cy})")

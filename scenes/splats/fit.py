@@ -254,10 +254,10 @@ def fit(
     On the device "cuda" gsplat rasterises; on "cpu" our kernels do. The cloud that comes back is on the CPU.
     """
     views, _ = capture.split()
+    widest, highest = max(v.camera.width for v in views), max(v.camera.height for v in views)
+    need = check_memory(settings, len(views), widest, highest)
     samples = [view.load() for view in views]
     targets = [Target.of(sample) for sample in samples]
-    widest, highest = max(t.camera.width for t in targets), max(t.camera.height for t in targets)
-    need = check_memory(settings, len(targets), widest, highest)
     name = identity(capture, settings)
     saved = Checkpoint.read(checkpoint, name) if checkpoint is not None and checkpoint.is_file() else None
     with torch.random.fork_rng(devices=[]):
@@ -274,7 +274,16 @@ def fit(
             state.take_up(saved.tensors, saved.step)
         if note is not None:
             note(f"{words}; {need}")
-        _run(state, targets, checkpoint, name, report, save_every)
+        try:
+            _run(state, targets, checkpoint, name, report, save_every)
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or "memory" in str(error)):
+                raise
+            raise InputError(
+                f"fit: out of memory at step {state.step} with {len(state.params['means'])} Gaussians ({need}); the "
+                "checkpoint is intact, and the same command goes on from it once there is room; or fit anew with "
+                "lower --max-gaussians or --pixels"
+            ) from error
     return state.cloud()
 
 

@@ -229,6 +229,7 @@ def change_top(key: str, value: Any) -> Any:
         (change_frame("transform_matrix", [[1, 2], [3]]), "expected 4x4 numbers"),
         (change_top("fl_x", -50.0), "expected focal lengths > 0"),
         (change_top("fl_x", "fifty"), "fl_x: expected a number"),
+        (change_top("fl_x", 0.9), "are they in pixels"),  # a share of the width
         (change_top("cx", 500.0), "expected a principal point inside 64x48"),
         (change_top("w", 48), "which is no resize of it"),
         (change_top("camera_model", "EQUIRECTANGULAR"), "camera_model 'EQUIRECTANGULAR' is none of"),

@@ -448,6 +448,41 @@ def test_too_much_memory_is_told_beforehand(tmp_path: Path) -> None:
         fitting.fit(capture, replace(SMALL, max_gaussians=10**9))
 
 
+def test_memory_is_asked_for_before_photos_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = write_capture(tmp_path / "capture", 3)
+    for path in (tmp_path / "capture" / "images").iterdir():
+        path.unlink()  # reading would fail
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2**20}))
+    with pytest.raises(InputError, match=r"would need about .* GB are free; lower --max-gaussians or --pixels"):
+        fit_scene(capture, tmp_path / "scene", SMALL)
+    assert not (tmp_path / "scene").exists()
+
+
+def test_a_failed_fit_leaves_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = write_capture(tmp_path / "capture", 3)
+
+    def out_of_memory(now: fitting.Progress) -> None:
+        if now.step == 7:
+            raise MemoryError
+
+    settings, file = replace(SMALL, steps=9), tmp_path / "c.safetensors"
+    with pytest.raises(InputError, match="out of memory at step 7 .* the checkpoint is intact"):
+        fitting.fit(capture, settings, checkpoint=file, save_every=5, report=out_of_memory)
+    steps: list[int] = []
+    fitting.fit(capture, settings, checkpoint=file, save_every=5, report=lambda now: steps.append(now.step))
+    assert steps == [6, 7, 8, 9]
+
+
+def test_a_path_out_of_the_scene_is_refused(tmp_path: Path) -> None:
+    replace(two_balls(), cameras={"a": camera()}).save(tmp_path / "scene")
+    for command, out in (("render", "out"), ("view", "page.html")):
+        line = ["scene", command, str(tmp_path / "scene"), "--trajectory", "straight", "--length", "1e6"]
+        done = CliRunner().invoke(main, [*line, "--frames", "2", "--out", str(tmp_path / out)])
+        assert done.exit_code == 2
+        assert "2 of 2: nothing of the scene is in view" in done.stderr
+        assert not (tmp_path / out).exists()
+
+
 def test_starts(tmp_path: Path) -> None:
     capture = write_capture(tmp_path / "capture", 4)
     samples = [view.load() for view in capture.views]
