@@ -669,7 +669,7 @@ def gate(
     "--checks", type=click.IntRange(1), default=10, show_default=True, help="Measurements of validation loss."
 )
 @click.option("--patience", type=click.IntRange(1), metavar="N", help="Stop after N checks that are no better.")
-@click.option("--held-out", default="", metavar="LIST", help="Families to keep out of the training, beside the set's.")
+@click.option("--held-out", default="", metavar="LIST", help="Families kept out of the training; `each`: in turn.")
 @click.option("--run", type=path(exists=True, file=False), metavar="RUN", help="Whose plan is repeated; the set's run.")
 @click.option("--test", metavar="DATASET", help="Other data to repeat the plan on.")
 @click.option("--split", metavar="NAME", help="Split of --test.")
@@ -707,14 +707,33 @@ def _retrain(feedback: Path, out: Path, model: str | None, *, no_report: bool = 
     if model_yaml is not None:
         loaded["model_yaml"] = str(model_yaml)
     settings = {key: options.pop(key) for key in ("steps", "batch", "rate", "checks", "patience")}
-    made = harness.retrain(
-        model, feedback, out, settings=settings, model_options=loaded, format=options.pop("format_"), **options
-    )
+    options.update(settings=settings, model_options=loaded, format=options.pop("format_"))
+    if options["held_out"] == "each":
+        _leave_one_out(feedback, out, model, no_report=no_report, **options)
+        return
+    made = harness.retrain(model, feedback, out, **options)
     if made.already_done:
         click.echo(f"done   {out} was finished already; nothing was trained", err=True)
     for line in (*reports.proof.sentences(made.summary), *(f"note   {note}" for note in made.summary["notes"])):
         click.echo(line, err=True)
     click.echo(str(out / "proof.json" if no_report else reports.proof.write(out, made.summary)))
+
+
+def _leave_one_out(feedback: Path, out: Path, model: str | None, *, no_report: bool, **options: Any) -> None:
+    """Retrain without each family in turn; print the table, and write a proof page for each turn."""
+    import reports.pages
+    import reports.proof
+    from scenes.folders import read_json
+    from stress.training.leave_out import leave_one_out
+
+    options.pop("held_out")
+    made = leave_one_out(model, feedback, out, **options)
+    if not no_report:
+        for turn in sorted(out.glob("without-*")):
+            reports.proof.write(turn, read_json(turn / "proof.json"))
+    text = reports.proof.left_out(made.summary)
+    reports.pages.write(out / "leave-one-out.md", text)
+    click.echo(text, nl=False)
 
 
 @main.command()
@@ -1005,6 +1024,45 @@ def train_gan(first: Path, second: Path, out: Path, device: str, **options: Any)
     from synth.gan.training import train_gan
 
     done = train_gan(first, second, out, device=resolve(device), **options)
+    for file in done.files:
+        click.echo(str(file))
+    click.echo(str(learning.write(out)))
+
+
+@train.command("diffusion")
+@click.argument("dataset")
+@click.option(
+    "--out", type=path(file=False), required=True, help="Folder of the training; the same command resumes it."
+)
+@click.option("--condition", "others", multiple=True, metavar="NAME=DATASET", help="The same classes in other weather.")
+@click.option("--split", metavar="NAME", help="Use one split of the data.")
+@click.option("--classes", metavar="LIST", help="To be taught; those with enough objects unless given.")
+@click.option("--schedule", default="squaredcos_cap_v2", show_default=True, help="Of the noise; or linear.")
+@click.option("--prediction", default="v_prediction", show_default=True, help="Or epsilon, sample.")
+@click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Patches a step.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def train_diffusion(
+    dataset: str, out: Path, others: tuple[str, ...], classes: str | None, device: str, **options: Any
+) -> None:
+    """Train a small model that fills holes of frames like those of DATASET, from scratch.
+
+    OUT/model is a folder that synth.diffusion.small.load_small reads.
+    """
+    from reports import learning
+    from stress.devices import resolve
+    from synth.diffusion import training
+
+    named = {"clear": dataset}
+    for other in others:
+        name, equals, place = other.partition("=")
+        if not (name and equals and place):
+            raise click.UsageError(f"--condition: expected NAME=DATASET, got {other!r}")
+        named[name] = place
+    taught = None if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
+    done = training.train_diffusion(named, out, classes=taught, device=resolve(device), **options)
     for file in done.files:
         click.echo(str(file))
     click.echo(str(learning.write(out)))
