@@ -31,7 +31,7 @@ from scenes.splats.editing import Editor, SplatObject
 from scenes.splats.files import read_gaussians, write_gaussians
 from scenes.splats.fit import FitSettings, Progress, fit
 from scenes.splats.labels import SOLID, annotate, without_specks
-from scenes.splats.lift import lifted, seen_by
+from scenes.splats.lift import chosen_by_boxes, lifted, seen_by
 from scenes.splats.loss import psnr
 from scenes.splats.relight import LEVEL, Frame, light_of, relit
 from scenes.splats.sides import directions, unknown_side
@@ -48,7 +48,7 @@ SEEN_BY = 2  # training views that must show a Gaussian: one alone does not tell
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GaussianScene:
-    """Gaussians and what is known of the objects among them. It renders on CUDA or CPU, as `rasterization` chooses."""
+    """Gaussians and what is known of the objects among them. It renders on the CPU, wherever it was fitted."""
 
     cloud: Cloud
     name: str = "splats"
@@ -94,6 +94,27 @@ class GaussianScene:
             meta={"class_names": self.class_names, "renderer": self.renderer, "unseen": unseen},
             scene=self,
         )
+
+    def with_objects(
+        self, objects: Mapping[int, SplatObject], *, samples: Sequence[Sample] = (), class_names: Sequence[str] = ()
+    ) -> GaussianScene:
+        """Return the scene with other objects: chosen from the instance maps of posed samples, else from 3D boxes.
+
+        objects: by instance id; without samples each needs its `box_3d`. class_names: what their labels index
+        """
+        boxes = {i: thing.box_3d for i, thing in objects.items() if thing.box_3d is not None}
+        names = tuple(class_names) or self.class_names
+        if any(sample.camera is None or sample.instances is None for sample in samples):
+            raise InputError("objects of a scene: expected samples with camera and instances")
+        if samples:
+            cloud = lifted(self.cloud, samples, boxes, len(names), backend=self.backend)
+        elif len(boxes) < len(objects):
+            raise InputError(f"objects of a scene: no samples, and no box_3d of {sorted(set(objects) - set(boxes))}")
+        else:
+            cloud = replace(self.cloud, instances=chosen_by_boxes(self.cloud, boxes))
+        present = cloud.instance_ids()
+        kept = {i: thing for i, thing in objects.items() if i in present}
+        return replace(self, cloud=cloud, objects=kept, class_names=names)
 
     def picture(self, camera: Camera) -> NDArray[np.float32]:
         """Return the picture alone, (H, W, 3) sRGB in [0, 1]."""

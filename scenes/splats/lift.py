@@ -21,6 +21,7 @@ from scenes.splats.cloud import Cloud
 AT_ONCE = 23  # masks a pass; with depth a multiple of the rasteriser's four channels
 LEAST_PAINTED = 0.1  # pixels: a view that a Gaussian gives less to does not show it
 BOX_INSIDE = 0.97  # in box sizes: what lies further in is of the object, whatever was seen of it
+GROUND_M = 0.05
 BOX_SLACK = 1.25  # how far beyond its 3D box, in box sizes, the Gaussians of an object may lie
 
 
@@ -112,3 +113,18 @@ def within(
         local = (cloud.means.double().numpy() - box[:3]) @ turn
         found[number] = torch.from_numpy((np.abs(local) + reach <= 0.5 * slack * box[3:6]).all(axis=1))
     return found
+
+
+def chosen_by_boxes(cloud: Cloud, boxes: Mapping[int, NDArray[np.float32]]) -> torch.Tensor:
+    """Return instances (N,) int32: the object in whose 3D box (10,) a Gaussian is, else 0; of several the smallest.
+
+    The lowest 5 cm are the ground that the object stands on.
+    """
+    instances = torch.zeros(len(cloud), dtype=torch.int32)
+    for number in sorted(boxes, key=lambda i: -float(np.prod(boxes[i][3:6]))):
+        box = boxes[number].copy()
+        cut = min(GROUND_M, 0.5 * float(box[5]))
+        box[2], box[5] = box[2] + 0.5 * cut, box[5] - cut
+        for inside in within(cloud, {number: box}, slack=1.0).values():
+            instances = torch.where(inside, number, instances)
+    return instances.to(torch.int32)

@@ -211,6 +211,23 @@ def test_labels_lifted_from_pictures_come_back() -> None:
     assert (again.instances == exact.instances).mean() > 0.99
 
 
+def test_objects_are_chosen_by_boxes_or_by_masks() -> None:
+    scene, eye = two_balls(), camera()
+    bare = replace(scene, cloud=replace(scene.cloud, instances=None), objects={})
+    assert len(bare.render(eye).annotations) == 0
+    exact = scene.render(eye)
+    assert exact.instances is not None
+    views = [scene.render(camera(0, y, -0.1 * y)) for y in (-1.0, 0.0, 1.0)]
+    plain = {i: replace(thing, box_3d=None) for i, thing in scene.objects.items()}
+    for chosen in (bare.with_objects(scene.objects), bare.with_objects(plain, samples=views)):
+        sample = chosen.render(eye)
+        assert sample.annotations.instance_ids.tolist() == [1, 2]
+        assert (sample.instances == exact.instances).mean() > 0.98
+        assert chosen.render(eye, [Remove(1)]).annotations.instance_ids.tolist() == [2]
+    with pytest.raises(InputError, match=r"no box_3d of \[1, 2\]"):
+        bare.with_objects(plain)
+
+
 def test_remove_shows_what_is_behind() -> None:
     scene = two_balls()
     before, after = scene.render(camera()), scene.render(camera(), [Remove(1)])
@@ -466,7 +483,7 @@ def test_a_failed_fit_leaves_its_checkpoint(tmp_path: Path, monkeypatch: pytest.
             raise MemoryError
 
     settings, file = replace(SMALL, steps=9), tmp_path / "c.safetensors"
-    with pytest.raises(InputError, match="out of memory at step 7 .* the checkpoint is intact"):
+    with pytest.raises(InputError, match=r"out of memory at step 7 .* the checkpoint is intact"):
         fitting.fit(capture, settings, checkpoint=file, save_every=5, report=out_of_memory)
     steps: list[int] = []
     fitting.fit(capture, settings, checkpoint=file, save_every=5, report=lambda now: steps.append(now.step))
