@@ -201,6 +201,29 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
+def left_out(summary: Mapping[str, Any]) -> str:
+    """Return the table of a leave-one-family-out retraining as Markdown."""
+    controls = [SHORT[name] for name in summary["controls"]]
+    head = ["family left out", "before", *controls, "feedback", "− before", "won back", "− better control", "p", ""]
+    test = summary["test"]
+    lines = [
+        "# Each family left out of the training in turn",
+        "",
+        f"{summary['metric_label']} of {summary['model']['name']} on {test['dataset']}: {test['n_samples']} frames, "
+        f"{words.counted(test['n_groups'], 'group')}. {_setting(summary).capitalize()}. p is of both controls, after "
+        "Holm.",
+        *summary["notes"],
+        "",
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
+    ]
+    for r in (_row(row, summary) for row in summary["families"]):
+        word = f"**{r['word']}**" if r["kind"] else r["word"]
+        figures = [r["before"], *r["controls"], r["after"], r["gain"], r["back"], r["against"]]
+        lines.append(f"| {' | '.join([r['name'], *figures, r['p'].removeprefix('= '), word])} |")
+    return "\n".join(lines) + "\n"
+
+
 def markdown(summary: Mapping[str, Any]) -> str:
     """Return the proof as Markdown: sentences, and the tables of overall rows, families and shifts."""
     controls = [SHORT[name] for name in summary["controls"]]

@@ -30,6 +30,7 @@ from stress.worker import Worker
 from synth.pipeline import Shifted
 
 Figures = dict[Cell, NDArray[np.float64]]  # (1 + B,) the headline metric of each cell under each resample
+Found = tuple[dict[str, int], Figures]  # index of the group of each sample, and the figures
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Panel:
         complete(member.job, member.dataset, InProcess(lambda: member))
         return index
 
-    def figures(self, task: tuple[int, str, int]) -> tuple[int, Figures]:
+    def figures(self, task: tuple[int, str, int]) -> tuple[int, Found]:
         """Return the draws of a metric in every cell of one run: all groups, the same resamples for every run."""
         index, metric, resamples = task
         return index, drawn(self.members[index].job.out, metric, resamples)
@@ -107,8 +108,8 @@ class Panel:
             member.close()
 
 
-def drawn(path: Path, metric: str, resamples: int) -> Figures:
-    """Return (1 + B,) draws of a metric over all classes in every cell of a finished run."""
+def drawn(path: Path, metric: str, resamples: int) -> Found:
+    """Return groups and (1 + B,) draws of a metric over all classes in every cell of a finished run."""
     run = ComparedRun.open(path)
     order: dict[str, int] = {}
     groups = {sample: order.setdefault(group, len(order)) for sample, group in sorted(run.group_of.items())}
@@ -117,7 +118,7 @@ def drawn(path: Path, metric: str, resamples: int) -> Figures:
         for f in run.scores(cell, groups, resamples).figures:
             if f.metric == metric and f.class_name is None and f.size is None and not f.aside:
                 found[cell] = f.draws
-    return found
+    return groups, found
 
 
 def stress_all(
@@ -142,7 +143,7 @@ def stress_all(
         _make(jobs, executor, report)
         for done, _ in enumerate(executor.each("finish", InOrder(range(len(seats)))), 1):
             report("results", done, len(seats))
-        found: dict[int, Figures] = {}
+        found: dict[int, Found] = {}
         for index, figures in executor.each("figures", InOrder([(i, metric, resamples) for i in range(len(seats))])):
             found[index] = figures
             report("resamples", len(found), len(seats))
@@ -152,7 +153,13 @@ def stress_all(
             RunFolder(job.out).clear_temporary()
         raise
     executor.close()
-    return [found[i] for i in range(len(seats))]
+    for i, seat in enumerate(seats):
+        if found[i][0] != found[0][0]:
+            raise InputError(
+                f"run {str(seat.out)!r} could score other samples than {str(seats[0].out)!r}: nothing is paired then; "
+                "look at the samples that were left out in its report"
+            )
+    return [found[i][1] for i in range(len(seats))]
 
 
 def _job(dataset: Any, seat: Seat, plan: Plan, **options: Any) -> Job:

@@ -132,13 +132,22 @@ def question(feedback: Seeded, controls: Mapping[str, Seeded], n_groups: int, *,
 
 def answered(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with their words, p-values corrected for the number of rows (Holm)."""
-    order = sorted((i for i, row in enumerate(rows) if row.p is not None), key=lambda i: rows[i].p or 0.0)
-    corrected: dict[int, float] = {}
+    return [_answer(row, p) for row, p in zip(rows, corrected([row.p for row in rows]), strict=True)]
+
+
+def corrected(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected for their number after Holm (1979); unknown ones do not count.
+
+    >>> corrected([0.04, None, 0.01])
+    [0.04, None, 0.02]
+    """
+    order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i] or 0.0)
+    found: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * (rows[i].p or 0.0)))
-        corrected[i] = largest
-    return [_answer(row, corrected.get(i)) for i, row in enumerate(rows)]
+        largest = max(largest, min(1.0, (len(order) - rank) * (p_values[i] or 0.0)))
+        found[i] = largest
+    return found
 
 
 def _answer(row: Row, p: float | None) -> Row:

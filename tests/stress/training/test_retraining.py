@@ -134,6 +134,25 @@ def test_a_stopped_retraining_goes_on_to_the_same_proof(place, tmp_path, monkeyp
     assert [c["seed"] for c in more["curves"]] == [0, 1, 2] * 3
 
 
+def test_each_family_may_be_left_out_in_turn(place, tmp_path):
+    from stress.training.leave_out import leave_one_out
+
+    options = {"settings": {"steps": 2}, "seeds": 1, "limit": 5, "progress": False, "workers": 1}
+    with pytest.raises(InputError, match="leaving one out needs two or more"):
+        leave_one_out(None, place / "feedback", tmp_path / "one", **options)
+    both = shutil.copytree(place / "feedback", tmp_path / "both")
+    rows = (both / "weights.csv").read_text().splitlines()
+    changed = [r.replace("lighting/night", "sensor/motion_blur") if i % 2 else r for i, r in enumerate(rows)]
+    (both / "weights.csv").write_text("\n".join(changed) + "\n")
+    made = leave_one_out(None, both, tmp_path / "two", **options)
+    assert [(row["family"], row["trained"]) for row in made.summary["families"]] == [
+        ("lighting", False),
+        ("sensor", False),
+    ]
+    assert "| lighting |" in reports.proof.left_out(made.summary).lower()
+    assert leave_one_out(None, both, tmp_path / "two", **options).already_done
+
+
 def test_another_retraining_in_the_folder_and_foreign_files_are_errors(proved, place, tmp_path):
     with pytest.raises(InputError, match=r"holds another retraining: settings.steps is 120 there, 61 here"):
         stress.retrain(None, place / "feedback", proved.path, settings={**SETTINGS, "steps": 61}, progress=False)
