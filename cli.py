@@ -849,6 +849,8 @@ def _fitted(
         from scenes.gaussians import FitSettings, fit_scene
 
         return fit_scene(capture, out, FitSettings(**given), report=report, note=_say, device=device)
+    from pathlib import Path
+
     from scenes.nerf import NerfSettings, fit_nerf
     from scenes.nerfs.studio import is_studio, take_over
 
