@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from reports import figures, palette, words
+from reports.attention import explained
 from reports.read import Figure, Run, as_severity, finite
 
 MOST_PANELS = 18  # reliability diagrams shown; the shifts with the largest error first
@@ -23,7 +24,7 @@ QUESTIONS = (
 
 def section(run: Run) -> dict[str, Any] | None:
     """Return what the section shows; None for runs that kept nothing of it."""
-    found = {"calibration": calibration(run), "ood": unknown(run), "explained": None}
+    found = {"calibration": calibration(run), "ood": unknown(run), "explained": explained(run)}
     return found if any(found.values()) else None
 
 

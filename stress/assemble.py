@@ -11,6 +11,7 @@ from scenes.sample import Dataset
 from stress.dependability_results import calibration_block, dependability_notes, unknown_block
 from stress.environment import own_version
 from stress.exclusion import Exclusion
+from stress.explained_results import explained_block
 from stress.folder import read_json
 from stress.job import Job
 from stress.metrics.robust import corruption_error
@@ -42,6 +43,7 @@ def assemble(
     exclusion: Exclusion,
     gallery: list[dict[str, Any]],
     facts: Facts,
+    explained: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return results.json as plain values."""
     plan, clean = job.plan, figures.cells[Cell(CLEAN, 0.0)]
@@ -81,7 +83,7 @@ def assemble(
         "curves": figures.curves(),
         "confusion": figures.confusion(),
         "audit": figures.audit(),
-        **_dependability(job, figures, described.model["task"]),
+        **_dependability(job, figures, described.model["task"], explained),
         **rerendering_block(job.data.spec),
         "gallery": gallery,
         "skipped": exclusion.listed(),
@@ -90,7 +92,9 @@ def assemble(
     }
 
 
-def _dependability(job: Job, figures: Figures, task: Any) -> dict[str, Any]:
+def _dependability(
+    job: Job, figures: Figures, task: Any, explained: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
     """Return the blocks beside the score, none where the plan leaves them out."""
     if not job.plan.dependability.on:
         return {}
@@ -99,6 +103,7 @@ def _dependability(job: Job, figures: Figures, task: Any) -> dict[str, Any]:
     return {
         "calibration": calibration_block(figures.cells, task, families, n, seed),
         "ood": unknown_block(figures.cells, families, n, seed),
+        "explanations": explained_block(explained, figures, job.sample_ids, job.plan.resamples, seed),
     }
 
 

@@ -152,13 +152,15 @@ class DependabilityEntry(_Frozen):
 
     embeddings: pictures of a cell whose embedding is kept, evenly over the data set; 0 = none
     odin:       pictures of a cell that ODIN is tried on, which costs three passes of the model each; 0 = none
-    objects:    objects whose explanation is compared over the cells, not only that of failures; 0 = none
+    objects:    objects that are explained clean and in `cells` cells, whether they fail or not; 0 = none, as with
+                `explain: 0` or for a black box
     """
 
     on: bool = True
     embeddings: Annotated[int, Field(ge=0)] = 1000
     odin: Annotated[int, Field(ge=0)] = 32
-    objects: Annotated[int, Field(ge=0)] = 24
+    objects: Annotated[int, Field(ge=0)] = 6
+    cells: Annotated[int, Field(ge=1)] = 4
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from stress.environment import environment, usable_cores
 from stress.evidence import gather_evidence
 from stress.exclusion import Exclusion, decide
 from stress.execute import ByShard, Executor, InOrder, InProcess, Processes
+from stress.explained_results import gather_explained
 from stress.folder import RunFolder, identity_key, read_json, write_json
 from stress.job import Job, identity_of, job_of
 from stress.metrics import SCORERS
@@ -201,6 +202,17 @@ class _Run:
         gallery = gather_evidence(
             self.job, self.folder, self.executor, cells, exclusion.samples, self.group_names, self.report
         )
+        explained = gather_explained(
+            self.job,
+            self.folder,
+            self.executor,
+            figures,
+            exclusion.samples,
+            self.groups,
+            described.classes["evaluated"],
+            described.model["task"],
+            self.report,
+        )
         self.executor.close()  # what is left is put together here: the workers' memory is free for it
         self.notes += gallery.notes
         facts = Facts(
@@ -211,7 +223,7 @@ class _Run:
             resumed=self.resumed,
             notes=self.notes,
         )
-        results = assemble(self.job, self.dataset, described, figures, exclusion, gallery.entries, facts)
+        results = assemble(self.job, self.dataset, described, figures, exclusion, gallery.entries, facts, explained)
         write_json(self.folder.results, results)
 
     def _need_shifts(self, cells: list[Cell]) -> None:

@@ -20,6 +20,7 @@ from stress.devices import resolve
 from stress.embedding import last_linear
 from stress.evidence import CandidatesTask, EvidenceTask, find_candidates, make_evidence
 from stress.execute import Unit
+from stress.explained import ExplainedTask, explain_object
 from stress.failures import Failure
 from stress.folder import RunFolder
 from stress.job import Job
@@ -289,6 +290,12 @@ class Worker:
         made = [make_evidence(self, task) for task in tasks]
         give_back()
         return made
+
+    def explained(self, task: ExplainedTask) -> list[dict[str, Any]]:
+        """Explain one object in some cells, whether it fails there or not."""
+        rows = explain_object(self, task)
+        give_back()
+        return rows
 
     def describe(self, _: int) -> Described:
         """Open data and model and say what they are; raises what is wrong with them."""

@@ -186,3 +186,54 @@ def test_a_run_without_figures_is_told(tmp_path):
     run = go(tmp_path / "run", n=4, plan={"dependability": False})
     with pytest.raises(InputError, match="dependability: none"):
         gate(run.path, Budget(calibration={"d_ece": 0.1}))
+
+
+class Net:
+    """A segmenter with gradients: one convolution that sees colours, behind a map that can be explained."""
+
+    def __new__(cls):
+        import torch
+        from torch import nn
+
+        from stress.adapters.torch_module import DenseModule
+
+        see = nn.Conv2d(3, 3, 1)
+        with torch.no_grad():
+            see.weight.copy_(2 * torch.eye(3)[:, :, None, None] - 0.66)
+            see.bias.zero_()
+        network = nn.Sequential(see, nn.ReLU(), nn.Conv2d(3, 3, 1, bias=False))
+        with torch.no_grad():
+            network[2].weight.copy_(8 * torch.eye(3)[:, :, None, None])
+        names = ("car", "person", "sign")
+        return DenseModule(network, task="segmentation", name="net", class_names=names, device="cpu")
+
+
+def explained(out, **options):
+    plan = {"explain": 1, "dependability": {"objects": 5, "cells": 3}, **options}
+    return go(out, Net(), n=12, plan=plan)
+
+
+def test_explanations_of_a_few_objects_in_a_few_cells(tmp_path):
+    found = explained(tmp_path / "run").results.summary["explanations"]
+    assert found["method"] == "hirescam"
+    assert len(found["cells"]) == 3
+    assert {(o["shift"], o["severity"]) for o in found["objects"] if o["shift"] == "clean"} == {("clean", 0)}
+    assert len({o["sample_id"] for o in found["objects"]}) == 5  # one a group as far as they reach
+    assert {c["shift"] for c in found["cells"]} == {"weather/fog", "sensor/motion_blur"}  # families in turn
+    worst = found["cells"][0]
+    assert worst["n"] == 5
+    assert worst["deletion"]["value"] is not None
+    assert found["cells"][2]["deletion"]["value"] is None  # only in the clean and two shifted cells
+    clean = [o for o in found["objects"] if o["shift"] == "clean"]
+    assert np.mean([o["energy"] for o in clean]) > 0.5  # it looks where the colour is
+    assert np.mean([o["insertion"] - o["deletion"] for o in clean]) > 0
+    again = explained(tmp_path / "again").results.summary["explanations"]
+    assert json.dumps(again) == json.dumps(found)
+
+
+def test_nothing_is_explained_where_it_is_not_wanted_or_cannot_be(tmp_path):
+    assert explained(tmp_path / "a", explain=0).results.summary["explanations"] is None
+    assert explained(tmp_path / "b", explain={"failures": 1, "method": "drise"}).results.summary["explanations"] is None
+    found = go(tmp_path / "c", n=6, plan={"explain": 1}).results.summary["explanations"]
+    assert found["cells"] == []
+    assert "no gradients" in found["notes"][0]
