@@ -104,7 +104,7 @@ def _row(row: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
         "gain": _signed(arm["gain"]),
         "back": "–" if back is None or row.get("what") == "clean" else words.percent(back),
         "against": _signed(row["against"][better]),
-        "p": "–" if row["p_corrected"] is None else _p(row["p_corrected"]),
+        "p": "–" if row["p_corrected"] is None else _p(row["p_corrected"]).removeprefix("= "),
         "word": row["word"],
         "kind": {"helped": "up", "hurt": "down"}.get(row["word"], ""),
         "reason": row["reason"],
@@ -220,7 +220,7 @@ def left_out(summary: Mapping[str, Any]) -> str:
     for r in (_row(row, summary) for row in summary["families"]):
         word = f"**{r['word']}**" if r["kind"] else r["word"]
         figures = [r["before"], *r["controls"], r["after"], r["gain"], r["back"], r["against"]]
-        lines.append(f"| {' | '.join([r['name'], *figures, r['p'].removeprefix('= '), word])} |")
+        lines.append(f"| {' | '.join([r['name'], *figures, r['p'], word])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -246,6 +246,6 @@ def markdown(summary: Mapping[str, Any]) -> str:
         for r in (_row(row, summary) for row in rows):
             word = f"**{r['word']}**" if r["kind"] else r["word"]
             figures = [r["before"], *r["controls"], r["after"], r["gain"], r["back"], r["against"]]
-            cells = [r["name"], r["trained"], *figures, r["p"].removeprefix("= "), word]
+            cells = [r["name"], r["trained"], *figures, r["p"], word]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Leave one family out: every family in turn is kept out of the training, and the re-test of that family is what counts.
+"""Leave one family out: each in turn is kept out of the training, and the re-test of that family is what counts.
 
 Each turn is a whole retraining with its own controls, in a folder of its own, so that whatever is finished is kept.
 """

@@ -7,7 +7,7 @@ that the training had pictures of are `trained`, the others `held_out`; mPC is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -127,13 +127,13 @@ def _row(part: Part, row: Row, grids: _Grids, evidence: Evidence) -> dict[str, A
             share = np.where(lost > 0, gain / lost, np.nan)
         known = bool(lost[0, 0] > 0)
         arms[arm] = {
-            **_plain(effect(draws, n)),
+            **_plain(_level(draws, n)),
             "seeds": [round(float(v), DIGITS) for v in draws[:, 0]],
             "gain": _plain(effect(gain, n)),
             "won_back": _plain(effect(share, n)) if known else _plain(Effect(None)),
         }
     return {
-        "before": _plain(effect(before, n)),
+        "before": _plain(_level(before, n)),
         "lost": round(float(lost[0, 0]), DIGITS),
         "arms": arms,
         "against": {name: _plain(found) for name, found in row.against.items()},
@@ -143,6 +143,15 @@ def _row(part: Part, row: Row, grids: _Grids, evidence: Evidence) -> dict[str, A
         "word": row.word,
         "reason": row.reason,
     }
+
+
+def _level(draws: Seeded, n_groups: int) -> Effect:
+    """Return a score with its interval, which does not leave [0, 1] where no resample does."""
+    found = effect(draws, n_groups)
+    known = draws[~np.isnan(draws)]
+    if found.low is None or found.high is None or known.min() < 0 or known.max() > 1:
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def _notes(evidence: Evidence, groups: Mapping[str, Sequence[str]]) -> list[str]:
