@@ -314,7 +314,7 @@ class _Run:
 def _executor(job: Job, workers: int | None) -> Executor:
     """Return worker processes where data and model can travel to them and there is work for more than one."""
     make = functools.partial(Worker, job)
-    wanted = workers or (min(usable_cores(), REPLICAS_ON_A_GPU) if _on_gpu(job.model.device) else usable_cores())
+    wanted = workers or (min(usable_cores(), REPLICAS_ON_A_GPU) if on_gpu(job.model.device) else usable_cores())
     units = job.n_shards * -(-len(job.plan.cells()) // CELLS_PER_UNIT)
     if min(wanted, units) == 1 or job.model.spec is None or not job.data.travels():
         return InProcess(make)
@@ -323,7 +323,7 @@ def _executor(job: Job, workers: int | None) -> Executor:
     return Processes(make, min(wanted, units), shared=["stress.worker", *torch])
 
 
-def _on_gpu(device: str) -> bool:
+def on_gpu(device: str) -> bool:
     """Tell whether the model will sit on a GPU, without loading torch to ask."""
     return device.startswith("cuda") or (device == "auto" and Path("/dev/nvidia0").exists())
 

@@ -27,7 +27,7 @@ from stress.training.settings import Settings, kept, learning_rate
 
 DECAY = 0.05  # of the weights (AdamW); norms and biases do not decay
 CLIP = 5.0  # largest norm of the gradient
-VALIDATED = 32  # pictures of the validation loss, at most
+VALIDATED = 16  # pictures of the validation loss, at most
 DIVERGED = 10.0  # times the loss it began with
 SMOOTH = 20  # steps that the loss is averaged over, where it is judged
 SAVE_EVERY = 25  # steps

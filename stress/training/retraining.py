@@ -21,6 +21,7 @@ from stress.feedback import Feedback, read_feedback
 from stress.job import ModelSource, job_of
 from stress.progress import Report, reporting
 from stress.results import read
+from stress.running import on_gpu
 from stress.training import arms as arms_of
 from stress.training.arms import ARMS, CONTROLS, FEEDBACK, WORDS, Trainer, Training
 from stress.training.external import Trainer as Command
@@ -226,7 +227,7 @@ class _Work:
             return
         make = functools.partial(Trainer, training)
         count = min(self.cores, len(left))
-        alone = count == 1 or self.model.spec is None or self.model.device not in ("auto", "cpu")
+        alone = count == 1 or self.model.spec is None or on_gpu(self.model.device)
         executor: Executor = (
             InProcess(make) if alone else Processes(make, count, shared=["stress.training.arms", "torch"])
         )
