@@ -133,6 +133,9 @@ def make_feedback(
             job = _job(pool, plan.variants, aim, place, results.task, seed)
             curation = Curation(aim, plan, embedder, results.task, files)
             run(job, pool.opened, place, workers=workers, progress=report, curator=curation)
+        except KeyboardInterrupt as stop:
+            where = f"What is done is kept in {cache}; the same command goes on from there."
+            raise KeyboardInterrupt(str(stop) or where) from None
         except InputError:
             if not work_folder(place).exists():  # else the same command goes on
                 shutil.rmtree(cache, ignore_errors=True)
@@ -214,7 +217,7 @@ def _frames(pool: Pool, tested: Tested, cache: Path, scanning: Mapping[str, Any]
     if not found:
         raise InputError(f"data set {pool.opened.name!r}: none of {len(pool.sample_ids)} frames can be read")
     if pool.other_root:
-        found = without_tested_pixels(found, tested, report)
+        found = without_tested_pixels(found, tested, pool, report)
         if not found:
             raise InputError(
                 f"data set {pool.opened.name!r}: every frame has the pixels of one that the run was tested on, so none "

@@ -22,7 +22,8 @@ from stress.frames import Frame
 from stress.results import Results
 
 TOWN = re.compile(r"^town(:(?P<seed>\d+)(:(?P<n>\d+))?)?$")
-TOWN_APART = 4  # frames of a drive: one of each drive is taken, the others show the same street
+TOWN_FRAMES = 4  # of a drive
+TOWN_TAKEN = ("/00", "/03")  # first and last: building a street takes longer than a second look at it
 TRAINING = ("train", "training")
 LEAST_FRAMES = 24  # to choose from
 
@@ -82,16 +83,16 @@ def pool_of(
     if not left:
         raise InputError(_nothing_left(opened, data, tested))
     if rendered:
-        left = [name for name in left if name.endswith("/00")] or left
+        left = [name for name in left if name.endswith(TOWN_TAKEN)]
     chosen = limited(subset(opened, left), frames) if len(left) > frames else subset(opened, left)
-    other = dataset is not None and not (tested.sample_ids & set(_all_ids(data)) or str(dataset) == tested.path)
-    return Pool(data, opened, tuple(chosen.sample_ids), other_root=other and not rendered)
+    other = dataset is not None and str(dataset) != tested.path and not rendered
+    return Pool(data, opened, tuple(chosen.sample_ids), other_root=other)
 
 
 def _town(parts: re.Match[str], tested: Tested, split: str | None, frames: int) -> DataSource:
     """Return enough frames of the town: its drives are without end, and those of the run can be left out."""
     used = len(tested.groups) if tested.options.get("split", "train") == (split or "train") else 0
-    n = (frames + used) * TOWN_APART
+    n = (-(-frames // len(TOWN_TAKEN)) + used) * TOWN_FRAMES
     return data_source(f"town:{parts['seed'] or 0}:{n}", {"split": split or "train"})
 
 
@@ -102,7 +103,7 @@ def _source(
     if isinstance(named, Dataset):
         return data_source(named, {"split": split})
     assert named is not None  # the caller looked
-    if not Path(str(named)).expanduser().exists() and ":" not in str(named):
+    if str(named) == tested.path and not Path(str(named)).expanduser().exists() and ":" not in str(named):
         raise InputError(f"data set {str(named)!r} of the run is not there any more: name where it is with --dataset")
     if split is None:
         known = getattr(data_source(named, options).open(None), "splits", ())
@@ -124,22 +125,26 @@ def _untested(opened: Dataset, tested: Tested) -> list[str]:
 def _nothing_left(opened: Dataset, data: DataSource, tested: Tested) -> str:
     split = data.options.get("split")
     place = f"data set {opened.name!r}{f', split {split}' if split else ''}"
-    others = [name for name in SPLIT_NAMES if name in getattr(opened, "splits", ()) and name != split]
+    splits = {name.partition("/")[0] for name in _all_ids(data)}
+    others = [name for name in SPLIT_NAMES if split and name in splits and name != split]
     hint = f"name another --split ({', '.join(others)}) or" if others else "name"
+    groups = f"{len(tested.groups)} group{'s' * (len(tested.groups) != 1)} (sequences, else frames)"
     return (
-        f"{place}: all of its {len(opened)} frames belong to the {len(tested.groups)} groups (sequences, else frames) "
-        f"that the run was tested on, so none may be trained on; {hint} another data set with --dataset, or test on "
+        f"{place}: all of its {len(opened)} frames belong to the {groups} that the run was tested on, so "
+        f"none may be trained on; {hint} another data set with --dataset, or test on "
         "fewer frames (--limit, --split)"
     )
 
 
-def without_tested_pixels(frames: Sequence[Frame], tested: Tested, report: Report) -> list[Frame]:
+def without_tested_pixels(frames: Sequence[Frame], tested: Tested, pool: Pool, report: Report) -> list[Frame]:
     """Return the frames whose pixels the run has not seen, under whatever name; for data of another folder."""
     if tested.path is None:
         return list(frames)
     try:
         opened = data_source(tested.path, tested.options).open(None)
     except InputError as error:
+        if tested.sample_ids <= set(_all_ids(pool.data)):
+            return list(frames)  # the same data in another place: names and groups are enough
         raise InputError(
             f"the data that the run was tested on cannot be read to compare pixels with: {error}; "
             "put it where it was, or take the training frames from the same data set"

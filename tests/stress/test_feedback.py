@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +238,18 @@ def test_where_every_group_was_tested_it_says_what_to_do(tmp_path):
     assert made.n_images == 16
 
 
+def test_data_that_was_moved_is_used_where_it_is_now(place, made, tmp_path):
+    shutil.copytree(place / "data", tmp_path / "moved")
+    shutil.copytree(place / "run", tmp_path / "run")
+    file = tmp_path / "run" / "plan.json"
+    file.write_text(file.read_text().replace(str(place / "data"), str(tmp_path / "gone")))
+    with pytest.raises(InputError, match=r"not there any more: name where it is with --dataset"):
+        make_feedback(tmp_path / "run", tmp_path / "set", images=24, seed=3, workers=1, progress=False)
+    where = {"dataset": tmp_path / "moved", "workers": 1, "progress": False}
+    again = make_feedback(tmp_path / "run", tmp_path / "set", images=24, seed=3, **where)
+    assert (again.path / "weights.csv").read_bytes() == (made.path / "weights.csv").read_bytes()
+
+
 def test_bad_input_is_told_and_nothing_is_written(place, tmp_path):
     for options, said in (
         ({"images": 3}, "expected at least 8"),
@@ -244,7 +257,7 @@ def test_bad_input_is_told_and_nothing_is_written(place, tmp_path):
         ({"images": 400}, "different frames there are"),
         ({"images": 24, "split": "val"}, "val"),
         ({"images": 24, "embedder": "zoo:nothing"}, "nothing"),
-        ({"images": 24, "dataset": tmp_path / "gone"}, "not there any more|no such folder"),
+        ({"images": 24, "dataset": tmp_path / "gone"}, "no such folder"),
         ({"images": 24, "workers": 0}, "at least 1"),
     ):
         with pytest.raises(InputError, match=said):
