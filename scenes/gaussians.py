@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,29 +18,29 @@ import torch
 from numpy.typing import NDArray
 
 from scenes.camera import Camera
-from scenes.capture import Capture, View, open_capture
-from scenes.edits import Edit, SetFog
+from scenes.capture import View
+from scenes.edits import Edit
 from scenes.errors import InputError
 from scenes.falling import through_weather
-from scenes.fidelity import means, similarity, write_fidelity
 from scenes.images import write_bytes
 from scenes.rasterize import Backend, rasterization
-from scenes.sample import Image, Sample
+from scenes.sample import Sample
+from scenes.splats.air import fogged, to_image
 from scenes.splats.cloud import Cloud, joined
 from scenes.splats.editing import Editor, SplatObject
 from scenes.splats.files import read_gaussians, write_gaussians
-from scenes.splats.fit import FitSettings, Progress, fit
+from scenes.splats.fit import FitSettings, Progress
 from scenes.splats.labels import SOLID, annotate, without_specks
-from scenes.splats.lift import chosen_by_boxes, lifted, seen_by
+from scenes.splats.lift import chosen_by_boxes, lifted
 from scenes.splats.loss import psnr
+from scenes.splats.making import CHECKPOINT_FILE, fit_scene
 from scenes.splats.relight import LEVEL, Frame, light_of, relit
 from scenes.splats.sides import directions, unknown_side
 
-__all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene"]
+__all__ = ["FitSettings", "GaussianScene", "Progress", "fit_scene", "open_scene", "to_image"]
 
 FORMAT, VERSION = "roadproof splats", 1
-SCENE_FILE, GAUSSIANS_FILE, CHECKPOINT_FILE = "scene.json", "gaussians.ply", "checkpoint.safetensors"
-LIFT_VIEWS = 16  # labelled views that vote on the instances of the Gaussians
+SCENE_FILE, GAUSSIANS_FILE = "scene.json", "gaussians.ply"
 PLATE_M = 1e5  # metres (units of the scene) to the plate that stands behind an object alone
 SKY = "sky"
 SEEN_BY = 2  # training views that must show a Gaussian: one alone does not tell where it stands
@@ -311,100 +311,3 @@ def _load_other(source: str) -> tuple[Cloud, dict[int, SplatObject]]:
         raise InputError(f"Add: {source}: no such scene; expected copy:ID, SCENE:ID or FILE.ply")
     other = open_scene(source)
     return other.cloud, dict(other.objects)
-
-
-def to_image(picture: NDArray[np.floating[Any]]) -> Image:
-    """Return (H, W, 3) uint8 of values in [0, 1]."""
-    image: Image = np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
-    return image
-
-
-def fogged(
-    picture: NDArray[np.float32], depth: NDArray[np.float32], camera: Camera, fog: SetFog
-) -> NDArray[np.float32]:
-    """Put fog before the picture: Koschmieder (1924) along each ray, in linear light; unknown depth counts as far."""
-    from scenes.splats.editing import to_linear, to_srgb
-
-    length = np.linalg.norm(camera.rays(), axis=2)
-    distance = np.where(np.isnan(depth), np.inf, depth) * length
-    left = torch.from_numpy(np.exp(math.log(0.05) * distance / fog.visibility_m))[..., None]
-    linear = to_linear(torch.from_numpy(picture.clip(0, 1)).double()) * left + fog.airlight * (1 - left)
-    return to_srgb(linear.clamp(0, 1)).float().numpy()
-
-
-def fit_scene(
-    source: str | Path | Capture,
-    out: str | Path,
-    settings: FitSettings | None = None,
-    *,
-    report: Callable[[Progress], None] | None = None,
-    note: Callable[[str], None] | None = None,
-    backend: Backend = "auto",
-    device: str = "cpu",
-) -> GaussianScene:
-    """Fit Gaussians to a capture and write the scene into a folder; the same call goes on where one was stopped."""
-    settings = settings or FitSettings()
-    capture = (source if isinstance(source, Capture) else open_capture(source)).at_most(settings.pixels)
-    say = note or (lambda _: None)
-    for text in capture.notes:
-        say(text)
-    folder = Path(out)
-    if folder.is_file():
-        raise InputError(f"{folder}: expected a folder for the scene, this is a file")
-    training, held_out = capture.split()
-    notes: list[str] = list(capture.notes)
-
-    def keep(text: str) -> None:
-        notes.append(text)
-        say(text)
-
-    cloud = fit(
-        capture, settings, checkpoint=folder / CHECKPOINT_FILE, report=report,
-        note=keep, backend=backend, device=device,
-    )  # fmt: skip
-    cloud, objects = _labelled(cloud, training, len(capture.class_names), say, backend)
-    cloud = replace(cloud, seen=seen_by(cloud, [view.camera for view in training], backend=backend))
-    scene = GaussianScene(
-        cloud=cloud,
-        name=capture.name,
-        objects=objects,
-        class_names=capture.class_names,
-        cameras={view.name: view.camera for view in capture.views},
-        held_out=tuple(view.name for view in held_out),
-        backend=backend,
-    )
-    found = scene.quality(held_out)
-    mean = float(np.mean(list(found.values())))
-    about = {"settings": asdict(settings), "held_out_psnr_db": mean, "psnr_db": found, "notes": notes}
-    about["metric"] = capture.metric
-    if not isinstance(source, Capture):
-        path = Path(source)
-        about["capture"] = str(path.resolve()) if path.exists() else str(source)
-    scene = replace(scene, about=about)
-    scene.save(folder)
-    alike = {view.name: similarity(scene.render(view.camera).image, view.load().image) for view in held_out}
-    write_fidelity(folder, {**means(alike), "renderer": scene.renderer, "against": None, "model": None, "rows": []})
-    return scene
-
-
-def _labelled(
-    cloud: Cloud, views: Sequence[View], n_classes: int, say: Callable[[str], None], backend: Backend
-) -> tuple[Cloud, dict[int, SplatObject]]:
-    """Lift the labels of the training views, where they have any."""
-    step = max(1, len(views) // LIFT_VIEWS)
-    samples = [view.load() for view in views[::step]]
-    samples = [s for s in samples if s.instances is not None or s.annotations.segmentation is not None]
-    if not samples:
-        return cloud, {}
-    say(f"labels of {len(samples)} views go to the Gaussians")
-    objects: dict[int, SplatObject] = {}
-    for sample in samples:
-        truth = sample.annotations
-        for row, number in enumerate(truth.instance_ids.tolist()):
-            box = None if truth.boxes_3d is None else truth.boxes_3d[row]
-            words = {k: v for k, v in truth.attributes[row].items() if k != "distance_m"}
-            objects[number] = SplatObject(int(truth.labels[row]), box, bool(truth.ignore[row]), words)
-    boxes = {number: thing.box_3d for number, thing in objects.items() if thing.box_3d is not None}
-    cloud = lifted(cloud, samples, boxes, n_classes, backend=backend)
-    present = cloud.instance_ids()
-    return cloud, {number: thing for number, thing in objects.items() if number in present}
