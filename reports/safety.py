@@ -24,7 +24,7 @@ def shown(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain values for the page."""
     conditions = list(dict.fromkeys(row["condition"] for row in found["domain"]))
     users = list(dict.fromkeys(row["road_user"] for row in found["domain"]))
-    bands = [b for b in found["bands"] if any(r["distance"] == b and r["n"] for r in found["domain"])]
+    bands = list(found["bands"])
     cells = {(r["condition"], r["road_user"], r["distance"]): r for r in found["domain"]}
     misses: dict[str, list[Mapping[str, Any]]] = {}
     for row in found["misses"]:
