@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.errors import InputError
 from scenes.sample import Image
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Recorder:
     def vectors(self, images: Sequence[Image]) -> Vectors | None:
         """Return one vector each of the images that were just predicted; None where they cannot be told apart."""
         if self._hooked is None:
-            found = np.asarray(self.model.embed(list(images)), np.float32)
+            found = self._asked(images)
         elif not self._seen or any(part is None for part in self._seen):
             return None
         else:
@@ -68,6 +69,13 @@ class Recorder:
         if found.ndim != 2 or len(found) != len(images) or not np.isfinite(found).all():
             return None
         return np.clip(found, -LARGEST, LARGEST)
+
+    def _asked(self, images: Sequence[Image]) -> Vectors:
+        try:
+            return np.asarray(self.model.embed(list(images)), np.float32)
+        except Exception as error:
+            told = " ".join(str(error).split()) or "no message"
+            raise InputError(f"model {self.model.name!r} raised {type(error).__name__} in embed: {told}") from error
 
 
 def last_linear(model: Any) -> nn.Linear | None:
@@ -86,8 +94,8 @@ def odin_scores(model: Any, images: Sequence[Image]) -> NDArray[np.float32] | No
 
     Steps of 0.0014 in units of the module's input, temperature 1000: the constants of the paper.
     """
-    network, logits = _network(model), getattr(model, "class_logits", None)
-    if network is None or logits is None or not hasattr(model, "tensors"):
+    module, logits = getattr(model, "module", None), getattr(model, "class_logits", None)
+    if module is None or logits is None or not hasattr(model, "tensors"):
         return None
     from pytorch_ood.detector import ODIN
 
@@ -95,9 +103,12 @@ def odin_scores(model: Any, images: Sequence[Image]) -> NDArray[np.float32] | No
 
     found = []
     for image in images:  # one by one: their sizes may differ, and memory stays that of one
-        with evaluating(model.module):
+        with evaluating(module):
             detector = ODIN(_Callable(logits), eps=ODIN_EPS, temperature=ODIN_TEMPERATURE)
-            found.append(float(detector.predict(model.tensors([image]))[0]))
+            try:
+                found.append(float(detector.predict(model.tensors([image]))[0]))
+            except RuntimeError:  # gradients do not pass: an operation without derivative, or in place
+                return None
     return np.asarray(found, np.float32)
 
 
