@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stress.calibration import Calibration, calibrate
     from stress.estimate import dry_run
+    from stress.feedback import make_feedback
     from stress.plan import Cell, Plan
     from stress.reproduction import reproduce
     from stress.results import Results, read
@@ -31,6 +32,7 @@ _HOME = {
     "reproduce": "stress.reproduction",
     "dry_run": "stress.estimate",
     "run": "stress.running",
+    "make_feedback": "stress.feedback",
     "retrain": "stress.training.retraining",
 }
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "dry_run",
     "read",
     "reproduce",
+    "make_feedback",
     "retrain",
     "run",
 ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scenes.errors import InputError
 from stress.aim import Aim, things_of
-from stress.diversity import Rows, cluster_sample, clusters, normalised, radius, random_radius, shares
+from stress.diversity import Rows, cluster_sample, clusters, normalised, radius, random_radius, shares, spread
 from stress.frames import Frame
 from synth.filters import Duplicates
 
@@ -69,7 +69,7 @@ def planned(aim: Aim, frames: Sequence[Frame], wanted: Wanted, task: str) -> Pla
     rows = normalised(np.array([frame.embedding for frame in frames]))
     label = clusters(rows, seed=wanted.seed)
     variants: dict[str, dict[int, int | None]] = {}
-    clean = cluster_sample(rows, label, wanted.clean)
+    clean = spread(rows, wanted.clean)
     for index in clean:
         variants[frames[index].sample_id] = {0: None}
     used = np.zeros(len(frames), np.int64)
