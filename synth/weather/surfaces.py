@@ -109,8 +109,12 @@ def _ground(depth, objects, plane, share):  # type: ignore[no-untyped-def]  # nu
     rows, columns = depth.shape
     known = objects.shape[0] == rows and objects.shape[1] == columns
     for i in range(rows):
+        climb = b * np.float32(i) + c
+        if min(climb, a * np.float32(columns - 1) + climb) >= 0:  # over the horizon
+            share[i] = np.uint8(0)
+            continue
         for j in range(columns):
-            rise = a * np.float32(j) + b * np.float32(i) + c
+            rise = a * np.float32(j) + climb
             share[i, j] = np.uint8(np.float32(255.0) * ground_share(depth[i, j], rise, height) + np.float32(0.5))
         if known:
             for j in range(columns):
