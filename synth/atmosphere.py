@@ -144,8 +144,11 @@ def _mark_row(depth, codes):  # type: ignore[no-untyped-def]  # numba infers
 @njit(cache=True, nogil=True)
 def _share(image, rim, count, light, step, codes):  # type: ignore[no-untyped-def]  # numba infers
     low, high = np.float32(0.45), np.float32(0.85)  # of the sky's grey level: none, and all of the pixel is sky
+    i = 0
     for k in rim:
-        i, j = k // codes.shape[1], k % codes.shape[1]
+        while k >= (i + 1) * codes.shape[1]:
+            i += 1
+        j = k - i * codes.shape[1]
         y, x = i // step, j // step
         if count[y, x] > 0 and light[y, x] > 0:
             level = np.float32(light[y, x]) * np.float32(255.0) / np.float32(count[y, x])

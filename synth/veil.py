@@ -135,9 +135,11 @@ def _at_rim(rim, depth, sky, geometry, law, tau):  # type: ignore[no-untyped-def
     """Fill tau (R,) with the optical depth of pixels that hold sky and object: it lets the light of both through."""
     a, b, c, d, up_x, up_y, up_z, height = geometry
     beta, layer, scale = law
-    columns = depth.shape[1]
+    columns, i = depth.shape[1], 0
     for k in range(rim.size):
-        i, j = rim[k] // columns, rim[k] % columns
+        while rim[k] >= (i + 1) * columns:
+            i += 1
+        j = rim[k] - i * columns
         x, y = a * np.float32(j) + b, c * np.float32(i) + d
         length = np.sqrt(np.float32(1.0) + x * x + y * y)
         rise = up_x * x + up_y * y + up_z
@@ -216,22 +218,22 @@ def _air_row(tau, colour, lost, red, green, blue):  # type: ignore[no-untyped-de
     k0, k1, k2 = colour[0]
     g0, g1, g2 = colour[1]
     a0, a1, a2 = colour[2]
-    if lost > 0:
-        for j in range(tau.size):
-            r, g, b = red[j], green[j], blue[j]
-            level = np.float32(0.2126) * r + np.float32(0.7152) * g + np.float32(0.0722) * b
-            red[j], green[j], blue[j] = r + lost * (level - r), g + lost * (level - g), b + lost * (level - b)
+    kept = np.float32(1.0) - lost
     if k0 != k1 or k2 != k1:
         for j in range(tau.size):
-            red[j] = a0 + (red[j] * g0 - a0) * decay(k0 * tau[j])
-            green[j] = a1 + (green[j] * g1 - a1) * decay(k1 * tau[j])
-            blue[j] = a2 + (blue[j] * g2 - a2) * decay(k2 * tau[j])
+            r, g, b = red[j], green[j], blue[j]
+            grey = lost * (np.float32(0.2126) * r + np.float32(0.7152) * g + np.float32(0.0722) * b)
+            red[j] = a0 + ((grey + kept * r) * g0 - a0) * decay(k0 * tau[j])
+            green[j] = a1 + ((grey + kept * g) * g1 - a1) * decay(k1 * tau[j])
+            blue[j] = a2 + ((grey + kept * b) * g2 - a2) * decay(k2 * tau[j])
     else:
         for j in range(tau.size):
+            r, g, b = red[j], green[j], blue[j]
+            grey = lost * (np.float32(0.2126) * r + np.float32(0.7152) * g + np.float32(0.0722) * b)
             through = decay(k1 * tau[j])
-            red[j] = a0 + (red[j] * g0 - a0) * through
-            green[j] = a1 + (green[j] * g1 - a1) * through
-            blue[j] = a2 + (blue[j] * g2 - a2) * through
+            red[j] = a0 + ((grey + kept * r) * g0 - a0) * through
+            green[j] = a1 + ((grey + kept * g) * g1 - a1) * through
+            blue[j] = a2 + ((grey + kept * b) * g2 - a2) * through
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
