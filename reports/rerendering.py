@@ -45,6 +45,17 @@ def section(run: Run) -> dict[str, Any] | None:
     return shown
 
 
+def sentence(run: Run) -> str:
+    """Return the section in a line for the summary; empty for a run on data without a fitted scene."""
+    found = section(run)
+    if found is None:
+        return ""
+    if not found["measured"]:
+        return f"How true the re-renders are was not measured: {found['command']} does."
+    parts = [f"Re-renders: {found['held_out']}." if found["held_out"] else "", found["worst"]]
+    return " ".join(part for part in parts if part)
+
+
 def _measured_since(folder: str) -> dict[str, Any] | None:
     from scenes.fidelity import read_fidelity
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from reports import words
+from reports import rerendering, words
 from reports.read import Figure, Run
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -117,6 +117,7 @@ def _ending(run: Run) -> list[str]:
     if skipped:
         first = f"{skipped[0]['sample_id']}: {skipped[0]['reason']}"
         facts.append(escape(f"skipped samples: {len(skipped)} (first: {first})"))
+    facts += [escape(said) for said in (rerendering.sentence(run),) if said]
     facts += [escape(note) for note in data.get("notes") or []]
     lines = [f"- {fact}" for fact in facts]
     command = str(data["run"].get("command") or "").replace("\n", " ")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reports.read import Run
-from reports.rerendering import section
+from reports.rerendering import section, sentence
 from scenes.fidelity import means, write_fidelity
 
 ROWS: list[dict[str, Any]] = [
@@ -26,6 +26,7 @@ def run(path: Path, **data: Any) -> Run:
 @pytest.mark.core
 def test_no_scene_no_section(tmp_path: Path) -> None:
     assert section(run(tmp_path)) is None
+    assert sentence(run(tmp_path)) == ""
 
 
 def test_an_unmeasured_scene_says_so_and_how(tmp_path: Path) -> None:
@@ -34,6 +35,7 @@ def test_an_unmeasured_scene_says_so_and_how(tmp_path: Path) -> None:
     assert found is not None
     assert not found["measured"]
     assert found["command"] == "roadproof scene check X"
+    assert "not measured: roadproof scene check X" in sentence(run(tmp_path, rerendering=known))
 
 
 def test_figures_are_those_of_the_run_or_measured_since(tmp_path: Path) -> None:
@@ -47,5 +49,6 @@ def test_figures_are_those_of_the_run_or_measured_since(tmp_path: Path) -> None:
         assert found["held_out"].replace("\u00a0", " ") == "PSNR 28.0 dB and SSIM 0.900 on 1 view held out of its fit"
         assert "at most 0.030 AP" in found["worst"]
         assert "severity 3" in found["worst"]
+        assert "PSNR 28.0" in sentence(run(tmp_path, rerendering=known)).replace("\u00a0", " ")
         assert [row["renderer"] for row in found["rows"]] == ["exact", "Gaussian splats", "Gaussian splats"]
         assert found["rows"][2]["cells"] == ["25.0", "0.880", "0.80", "–", "0.250", "+0.070", "−0.030"]
