@@ -49,15 +49,21 @@ def _row(run: Run, cell: dict[str, Any], shown: list[str]) -> dict[str, Any]:
         "n": cell["n"],
         "lost": "–" if lost is None else words.percent(lost),
         "loss": {"value": words.number(loss.value, 2, sign=True), "interval": words.interval(loss)},
-        "drift": {"value": words.number(drift.value, 2, sign=True), "interval": words.interval(drift)},
+        "drift": _points(drift),
         "pairs": [_pair(cell, key) for key in shown],
     }
 
 
+def _points(drift: Figure) -> dict[str, str]:
+    """Return a share in points."""
+    value, low, high = (None if v is None else 100 * v for v in (drift.value, drift.low, drift.high))
+    return {"value": words.number(value, 0, sign=True), "interval": words.interval(Figure(value, low, high), 0)}
+
+
 def _pair(cell: dict[str, Any], key: str) -> dict[str, str] | None:
-    """Return clean and shifted of one figure; None where a cell has neither."""
+    """Return clean and shifted of one figure; None where it was not measured in a cell."""
     before, now = Figure.of(cell[f"{key}_clean"]), Figure.of(cell[key])
-    if before.value is None and now.value is None:
+    if now.value is None:
         return None
     title = f"clean {words.number(before.value)} {words.interval(before)}, shifted {words.number(now.value)}"
     return {
@@ -69,11 +75,11 @@ def _pair(cell: dict[str, Any], key: str) -> dict[str, str] | None:
 
 def _scatter(run: Run, cells: list[dict[str, Any]]) -> Markup | None:
     """Draw drift over the share of the clean score that each cell loses."""
-    points = [
+    drifts = [
         (finite(c.get("lost")), Figure.of(c["drift"]), words.place(run, c["shift"], c["severity"]), c["n"])
         for c in cells
     ]
-    known = [(lost, f, name, n) for lost, f, name, n in points if lost is not None and f.value is not None]
+    known = [(lost, f, name, n) for lost, f, name, n in drifts if lost is not None and f.value is not None]
     if len(known) < 2:
         return None
     reach = max([0.1, *(abs(v) for _, f, _, _ in known for v in (f.value, f.low, f.high) if v is not None)])
@@ -101,7 +107,8 @@ def _scatter(run: Run, cells: list[dict[str, Any]]) -> Markup | None:
             parts.append(
                 f'<line class="whisker" x1="{px:.1f}" x2="{px:.1f}" y1="{y(f.low):.1f}" y2="{y(f.high):.1f}"/>'
             )
-        title = f"{name}: drift {words.number(f.value, 2, sign=True)} {words.interval(f)}, n = {n}"
+        points = _points(f)
+        title = f"{name}: drift {points['value']} {points['interval']} points, n = {n}"
         where = f'cx="{px:.1f}" cy="{y(f.value or 0.0):.1f}"'
         parts.append(f'<circle class="dot" {where} r="4"><title>{escape(title)}</title></circle>')
     label = "Drift of attention over the share of the clean score that each cell loses"

@@ -229,7 +229,7 @@ def unknown(run: Run) -> dict[str, Any] | None:
     return {
         "tables": tables,
         "families": [words.family_name(name) for name in names],
-        "n_fitted": data["n_fitted"],
+        "n_fitted": data["n_fitted"] if "knn" in data["scores"] else 0,
         "n_judged": data["n_judged"],
         "notes": data.get("notes") or [],
         "scores": [(s["label"], s["description"]) for s in data["scores"].values()],
