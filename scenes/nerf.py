@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from scenes.camera import Camera
 from scenes.capture import Capture, View, open_capture
+from scenes.captures.axes import rigid
 from scenes.edits import Edit
 from scenes.errors import InputError
 from scenes.images import write_bytes
@@ -178,7 +179,7 @@ def open_nerf(folder: str | Path, *, device: str = "auto") -> NerfScene:
             objects[int(thing["id"])] = SplatObject(thing["label"], box, thing["ignore"], thing["attributes"])
         return NerfScene(
             model=model,
-            frame=Frame(np.array(known["motion"], np.float64), float(known["scale"])),
+            frame=Frame(rigid(known["motion"], owner=str(file)), float(known["scale"])),
             fields=fields,
             trained_on=int(known["trained_on"]),
             name=known["name"],

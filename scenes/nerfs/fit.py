@@ -265,6 +265,7 @@ def fit(
         if note is not None:
             note((f"going on from step {saved.step}; " if saved is not None else "") + need)
         _run(state, Pool(samples, frame), checkpoint, name, report, save_every)
+    state.model.proposal_sampler.set_anneal(1.0)  # as it renders when it is opened again
     return state
 
 

@@ -84,7 +84,7 @@ class Views:
     window: Window
     shows: Mask
     hidden: Mask
-    nearness: NDArray[np.float64]  # largest share of the way from the middle to a face, for ties between boxes
+    nearness: NDArray[np.float64]  # to the box's middle, in half sides: a point in two boxes goes to the nearer
 
 
 def look_for(box: NDArray[np.float32], camera: Camera, depth: NDArray[np.float32]) -> Views | None:
@@ -105,7 +105,7 @@ def look_for(box: NDArray[np.float32], camera: Camera, depth: NDArray[np.float32
     enter, leave = cuboid.span(rays)
     met = (leave > enter) & (leave > NEAREST_M)
     hidden = met & (seen < enter - slack) & ~shows
-    return Views(window, shows & met, hidden, (np.abs(local) / np.maximum(half, 1e-6)).max(axis=-1))
+    return Views(window, shows & met, hidden, np.linalg.norm(local / np.maximum(half, 1e-6), axis=-1))
 
 
 def labelled(
