@@ -44,9 +44,9 @@ __all__ = [
     "RunResult",
     "calibrate",
     "dry_run",
+    "make_feedback",
     "read",
     "reproduce",
-    "make_feedback",
     "retrain",
     "run",
 ]

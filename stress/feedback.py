@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scenes.datasets.base import count
 from scenes.datasets.registry import formats
 from scenes.environment import own_version
 from scenes.errors import InputError
@@ -67,8 +68,8 @@ class Feedback:
         s = self.summary
         lines = [f"made   {s['n_images']} pictures, {s['n_clean']} of them clean frames, as {s['dataset']['format']}"]
         lines += [f"       {n:6}  {name}" for name, n in sorted(s["shifts"].items(), key=lambda item: -item[1])]
-        lines += [f"aimed  {one['n_images']} pictures at: {one['slice']}" for one in s["slices"][:5]]
-        lines += [f"left out {n} candidates: {REASONS[reason]}" for reason, n in s["left_out"].items()]
+        lines += [f"aimed  {count(one['n_images'], 'picture')} at: {one['slice']}" for one in s["slices"][:5]]
+        lines += [f"left out {count(n, 'candidate')}: {REASONS[reason]}" for reason, n in s["left_out"].items()]
         return lines + [f"note   {note}" for note in s["notes"]]
 
 

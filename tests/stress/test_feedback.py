@@ -135,6 +135,13 @@ def test_frames_with_more_of_the_lost_class_are_preferred(place, made):
     assert np.mean(used) > np.mean(rest)
 
 
+def test_clean_frames_cover_the_pool_better_than_chance(made):
+    coverage = made.summary["coverage"]
+    assert coverage["frames"] == 12
+    assert coverage["pool"] >= 30
+    assert coverage["radius"] < coverage["random"]
+
+
 def test_weights_have_mean_one_and_keep_the_ratio(made):
     weights = np.array([w.weight for w in made.weights])
     clean = np.array([w.shift == "" for w in made.weights])
