@@ -34,6 +34,10 @@ def kitti_capture(path: Path) -> Capture | None:
     if not images:
         raise InputError(f"capture {path}: expected numbered photos in {path / 'image_2'}, found none")
     K = calibration["P2"][:, :3]
+    if not np.isfinite(calibration["P2"]).all():
+        raise InputError(f"{path / 'calib.txt'}: P2: expected finite numbers, got {calibration['P2'].tolist()}")
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or K[2, 2] != 1:
+        raise InputError(f"{path / 'calib.txt'}: P2: expected focal lengths > 0 and a last row 0 0 1, got {K.tolist()}")
     offset = np.eye(4)
     offset[:3, 3] = np.linalg.solve(K, calibration["P2"][:, 3])
     times = _table(path / "times.txt", 1)[:, 0] if (path / "times.txt").is_file() else None

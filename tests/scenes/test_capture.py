@@ -177,6 +177,53 @@ def test_kitti_sequence(tmp_path: Path) -> None:
     assert capture.views[1].load().timestamp_s == 0.1
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("../../poses/07.txt", "2.0", "nan", r"07.txt: line 2: pose: expected finite numbers"),
+        ("../../poses/07.txt", "2.0", "two", r"07.txt: line 2: expected numbers"),
+        ("calib.txt", "P2: 50", "P2: 0", "calib.txt: P2: expected focal lengths > 0"),
+        ("calib.txt", "P2: 50", "P2: -50", "calib.txt: P2: expected focal lengths > 0"),
+        ("calib.txt", "P2: 50", "P2: nan", "calib.txt: P2: expected finite numbers"),
+        ("calib.txt", "P2: 50", "P2: 0.5", "are they in pixels"),
+        ("calib.txt", "P2", "P5", "expected a line P2"),
+    ],
+)
+def test_broken_sequences_are_named(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
+    path = write_kitti(tmp_path) / file
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=message):
+        open_capture(tmp_path / "sequences" / "07")
+
+
+def test_a_sequence_without_some_photos_names_them(tmp_path: Path) -> None:
+    sequence = write_kitti(tmp_path)
+    (sequence / "image_2" / "000001.png").unlink()
+    capture = open_capture(sequence)
+    assert [view.name for view in capture.views] == ["000000", "000002"]
+    assert "000001" in capture.notes[0]
+
+
+def test_broken_models_are_named(tmp_path: Path) -> None:
+    world, sparse = reconstruction(tmp_path), tmp_path / "sparse"
+    sparse.mkdir()
+    world.write_text(str(sparse))
+    images, cameras = sparse / "images.txt", sparse / "cameras.txt"
+    whole = images.read_text()
+    lines = whole.splitlines()
+    row = next(i for i, line in enumerate(lines) if line.endswith(".png"))
+    fields = lines[row].split()
+    for at, text in ((1, "nan"), (5, "nan"), (5, "x")):
+        bad = " ".join([*fields[:at], text, *fields[at + 1 :]])
+        images.write_text("\n".join([*lines[:row], bad, *lines[row + 1 :]]))
+        with pytest.raises(InputError, match=rf"images.txt: line {row + 1}: "):
+            open_capture(tmp_path)
+    images.write_text(whole)
+    cameras.write_text(cameras.read_text().replace(" 50 ", " -50 "))
+    with pytest.raises(InputError, match="expected focal lengths > 0"):
+        open_capture(tmp_path)
+
+
 def test_town_is_a_capture_with_exact_labels() -> None:
     capture = open_capture("town:3:5").at_most(64)
     sample = capture.views[2].load()
