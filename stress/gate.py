@@ -6,6 +6,7 @@
     shifts: {weather/fog: {rpc: 0.3}}
     cells: {weather/fog@3: {score: 0.1, kept: 0.25}}
     classes: {person: {clean: 0.25}}
+    slices: [{class: person, nearer_than_m: 30, shift: weather/fog, recall: 0.5}]
     maximum_loss: 0.5                  # of any cell, as a share of the clean score
     calibration: {d_ece: 0.15, clean: {d_ece: 0.1}, families: {weather: {d_ece: 0.2}}}    # at most, mean over shifts
     ood: {knn: {shift_auroc: 0.8, failure_auroc: 0.6, shift_fpr95: 0.5}, families: {weather: {knn: {shift_auroc: 0.9}}}}
@@ -30,6 +31,7 @@ from stress.compare import compare
 from stress.gate_limits import CalibrationLimits, UnknownLimits, dependability_limits
 from stress.plan import CLEAN
 from stress.results import Results, read
+from stress.slice_limits import SliceLimit
 
 Share = Annotated[float, Field(ge=0)]
 Outcome = Literal["kept", "broken", "unknown"]
@@ -83,6 +85,7 @@ class Budget(_Frozen):
     shifts: dict[str, Part] = Field(default_factory=dict)
     cells: dict[str, CellLimit] = Field(default_factory=dict)
     classes: dict[str, ClassLimit] = Field(default_factory=dict)
+    slices: tuple[SliceLimit, ...] = ()
     maximum_loss: Annotated[float, Field(ge=0, le=1)] | None = None
     calibration: CalibrationLimits | None = None
     ood: UnknownLimits | None = None
@@ -197,6 +200,9 @@ def gate(run: str | Path, budget: Budget | str | Path, *, baseline: str | Path |
             f"got {'only the budget' if baseline is None else 'only the run'}"
         )
     checks = [*_checks(results, limits)]
+    for limit in limits.slices:
+        name, found = limit.figure(results)
+        checks.append(_check(f"recall of {name}", limit.recall, found, limits))
     if baseline is not None and limits.baseline is not None:
         checks += _against(Path(run), Path(baseline), limits, limits.baseline.tolerance)
     if not checks:

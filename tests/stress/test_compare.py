@@ -211,3 +211,25 @@ def test_bad_budgets_are_told(runs, tmp_path, text, told):
     result = CliRunner().invoke(cli.main, ["gate", str(runs / "good"), "--budget", str(budget(tmp_path, text))])
     assert result.exit_code == 2
     assert told in result.output
+
+
+def test_limits_on_slices_are_the_recall_of_their_objects(runs, tmp_path):
+    """Counted by hand; a slice without objects is unknown, one of a class that is not there an error."""
+    rows = [r for r in stress.read(runs / "good").objects.to_pylist() if r["class_name"] == "car" and r["verdict"]]
+    own = [r for r in rows if r["shift"] == "weather/fog" and r["severity"] >= 3 and r["outcome"] != "ignored"]
+    recall = np.mean([r["outcome"] == "found" for r in own])
+    line = "slices: [{class: car, shift: weather/fog, severity_from: 3, recall: %s}]"
+    for wanted, passed in ((recall - 0.01, True), (recall + 0.01, False)):
+        verdict = gate(runs / "good", budget(tmp_path, line % max(wanted, 0)))
+        assert verdict.passed is passed
+        assert verdict.checks[0].value == pytest.approx(recall)
+        assert verdict.checks[0].name == "recall of cars in fog >= 3"
+    far = budget(tmp_path, "slices: [{class: car, farther_than_m: 1000, recall: 0.1}]")
+    assert [c.outcome for c in gate(runs / "good", far).checks] == ["unknown"]
+    for text, told in (
+        ("class: cra", "did you mean 'car'"),
+        ("klass: car", "slices.0"),
+        ("", "at least one attribute"),
+    ):
+        with pytest.raises(InputError, match=told):
+            gate(runs / "good", budget(tmp_path, f"slices: [{{{text + ', ' if text else ''}recall: 0.5}}]"))
