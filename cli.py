@@ -950,7 +950,7 @@ def scene_check(source: Path, views: int, model: str) -> None:
 @scene.command("export")
 @click.argument("source", metavar="SCENE", type=path(exists=True))
 @click.argument("out", type=path(folder=False))
-@click.option("--compressed", is_flag=True, help="A tenth of the size; labels are left out.")
+@click.option("--compressed", is_flag=True, help="A quarter of the size; labels are left out.")
 def scene_export(source: Path, out: Path, compressed: bool) -> None:
     """Write the Gaussians of SCENE (a folder, .ply or splatfacto .ckpt) to a PLY file that viewers read."""
     from scenes.fitted import is_nerf
