@@ -131,7 +131,7 @@ def _restored(words: NDArray[np.uint32], bits: tuple[int, ...]) -> NDArray[np.fl
 
 
 def write_compressed(path: Path, cloud: Cloud) -> None:
-    """Write the compressed layout: about a tenth of the size, visually the same; labels are not held."""
+    """Write the compressed layout: about a quarter of the size, visually the same; labels are not held."""
     n = len(cloud)
     if n == 0:
         raise InputError(f"{path}: there are no Gaussians to write")
