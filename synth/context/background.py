@@ -28,8 +28,11 @@ from synth.regions import Mask, Region, ellipse, ignore_value, object_region, re
 from synth.registry import register
 from synth.shift import Change, Family, Need, SeverityTable
 from synth.texture.styles import Style, draw_style, style_image
+from synth.weather.surfaces import ground_map
 
 _BANDS = 2  # old and new place are joined over about 2^2 pixels in what is coarse, sharply in what is fine
+_SLACK = 0.03  # more or less of the background may go, so that the limit falls between things
+_BESIDE = 0.03  # of its distance: what is no farther from the limit would be cut
 _LEAST_LIGHT = np.float32(0.4)  # a street in the shade is exposed so that an open place is bright
 
 
@@ -98,7 +101,8 @@ class Background:
             return sample
         kept = kept_objects(sample)
         objects, matte = outlined(sample, kept)
-        far = _far_first(sample.depth, objects, params.share)
+        ground = ground_map(sample, sample.depth, sample.camera)
+        far = _far_first(sample.depth, objects, ground, params.share)
         if not (far >= 0.5).any():
             return sample
         place = self._place(sample, sample.camera, params)
@@ -167,8 +171,11 @@ def outlined(sample: Sample, kept: list[Region]) -> tuple[Mask, Alpha]:
     return sharp | vague, matte
 
 
-def _far_first(depth: NDArray[np.float32], objects: Mask, share: float) -> Alpha:
-    """Return (H, W) 1 on the wanted share of the background, its farthest part; the sky's upper rows go first."""
+def _far_first(depth: NDArray[np.float32], objects: Mask, ground: NDArray[np.uint8], share: float) -> Alpha:
+    """Return (H, W) 1 on the wanted share of the background, its farthest part; the sky's upper rows go first.
+
+    Ground (0 to 255) ends softly, over a tenth of its distance; what stands on it is kept or replaced.
+    """
     if share >= 1:
         return np.ones(depth.shape, np.float32)
     rows = np.arange(depth.shape[0], dtype=np.float32)[:, None] / depth.shape[0]
@@ -176,10 +183,22 @@ def _far_first(depth: NDArray[np.float32], objects: Mask, share: float) -> Alpha
     background = near[~objects]
     if not len(background):
         return np.zeros(depth.shape, np.float32)
-    count = min(len(background) - 1, int(share * len(background)))
-    limit = float(np.partition(background, count)[count])
-    alpha = np.clip((np.log(limit) - np.log(near)) / 0.10 + 0.5, 0, 1).astype(np.float32)
+    levels = np.log(np.quantile(background, np.linspace(share - _SLACK, share + _SLACK, 31).clip(0, 1)))
+    limit = _between_things(levels, np.log(near[~objects & (ground < 128)]))
+    band = 0.005 + 0.095 / 255 * ground.astype(np.float32)
+    alpha = np.clip((limit - np.log(near)) / band + 0.5, 0, 1).astype(np.float32)
     return cv2.GaussianBlur(alpha, (0, 0), 0.8)
+
+
+def _between_things(levels: NDArray[np.float64], standing: NDArray[np.float32]) -> float:
+    """Return the one of rising levels (K,) near which the least of what stands is: a trunk is not cut in two.
+
+    Of several such levels it is the one nearest to the middle.
+    """
+    ordered = np.sort(standing)
+    crowd = np.searchsorted(ordered, levels + _BESIDE) - np.searchsorted(ordered, levels - _BESIDE)
+    away = np.abs(np.arange(len(levels)) - len(levels) // 2)
+    return float(levels[int(np.lexsort((away, crowd))[0])])
 
 
 def _beneath(far: Alpha, objects: Mask) -> Alpha:
