@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -47,8 +47,7 @@ def lanes(series: Sequence[Series]) -> Markup:
     )  # fmt: skip
 
 
-def _axis(low: float, high: float, x: object, height: float) -> Markup:
-    assert callable(x)  # a closure of `lanes`
+def _axis(low: float, high: float, x: Callable[[float], float], height: float) -> Markup:
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if (high - low) / s <= 8 or s == 1.0)
     parts, value = [], round(low / step) * step
     while value <= high + 1e-9:
@@ -61,8 +60,7 @@ def _axis(low: float, high: float, x: object, height: float) -> Markup:
     return Markup("").join(parts)
 
 
-def _lane(s: Series, y: float, x: object) -> Markup:
-    assert callable(x)  # a closure of `lanes`
+def _lane(s: Series, y: float, x: Callable[[float], float]) -> Markup:
     parts = [Markup('<text class="name" x="0" y="%.1f">%s</text>') % (y + 1, s.label)]
     parts.append(Markup('<text class="mark-text" x="0" y="%.1f">%s</text>') % (y + 14, s.mark))
     if s.aim is not None:
