@@ -126,9 +126,9 @@ class Pictures:
 class Judge:
     """Judges the cells of one run; what is fitted on the clean one is fitted once."""
 
-    def __init__(self, scorer: Scorer, seed: int, head: Any = None) -> None:
-        """head: the last linear layer of a classifier, which some detectors of the unknown need."""
-        self.scorer, self.seed, self.head = scorer, seed, head
+    def __init__(self, scorer: Scorer, seed: int, head: Any = None, *, flow: bool = False) -> None:
+        """head: the last linear layer of a classifier, which some detectors of the unknown need; flow: fit one too."""
+        self.scorer, self.seed, self.head, self.flow = scorer, seed, head, flow
         self._fitted: Fitted | None = None
 
     def cell(
@@ -155,7 +155,7 @@ class Judge:
     def _fit(self, table: pa.Table, groups: NDArray[np.int64], n_groups: int) -> Fitted:
         halves = Halves.of(n_groups, self.seed)
         clean = Pictures.of(table, groups, n_groups)
-        reference = reference_of(self.scorer.task, clean, halves, self.head)
+        reference = reference_of(self.scorer.task, clean, halves, self.head, flow=self.flow)
         return Fitted(halves, fitted_temperature(self.scorer, clean, halves), reference)
 
 

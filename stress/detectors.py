@@ -12,12 +12,16 @@ from pytorch_ood.detector import KNN, EnergyBased, Mahalanobis, ReAct, ViM
 
 from stress.unknown import MOST_DIRECTIONS, NEIGHBOURS
 
+FLOW_DIRECTIONS = 16  # of the embeddings' spread that a flow is fitted in
+FLOW_FRAMES = 100  # clean frames that it needs
+FLOW_STEPS, FLOW_RATE = 200, 3e-3  # of Adam
+
 Vectors = NDArray[np.float32]
 Fit = Callable[[Vectors], NDArray[np.float64]]
 
 
-def fit_detectors(vectors: Vectors, labels: NDArray[Any], head: Any) -> dict[str, Fit]:
-    """Fit KNN and Mahalanobis, with the last linear layer of a classifier ViM and ReAct too.
+def fit_detectors(vectors: Vectors, labels: NDArray[Any], head: Any, *, flow: bool = False) -> dict[str, Fit]:
+    """Fit KNN and Mahalanobis, with the last linear layer of a classifier ViM and ReAct too, a flow where wanted.
 
     vectors: (M, D) of clean frames; labels: (M,) their classes; head: a `torch.nn.Linear` over the embedding, or None
     """
@@ -26,6 +30,8 @@ def fit_detectors(vectors: Vectors, labels: NDArray[Any], head: Any) -> dict[str
     found = {"knn": _knn(z, classes), "mahalanobis": _mahalanobis(vectors, classes)}
     if head is not None and head.bias is not None and head.in_features == z.shape[1]:
         found |= {"vim": _vim(z, classes, head), "react": _react(z, classes, head)}
+    if flow and len(vectors) >= FLOW_FRAMES:
+        found["flow"] = _flow(vectors)
     return found
 
 
@@ -38,17 +44,44 @@ def _knn(z: torch.Tensor, classes: torch.Tensor) -> Fit:
 
 def _mahalanobis(vectors: Vectors, classes: torch.Tensor) -> Fit:
     """Measure in the directions of largest spread, at most one for every four frames, so that the covariance holds."""
-    centre = vectors.mean(axis=0, dtype=np.float64)
-    _, size, axes = np.linalg.svd(vectors - centre, full_matrices=False)
-    n = max(1, min(MOST_DIRECTIONS, len(vectors) // 4, int((size > 1e-6 * size[0]).sum())))
-    axes = axes[:n].T * (np.sqrt(len(vectors)) / np.maximum(size[:n], 1e-12))  # each of unit spread
-
-    def project(z: Vectors) -> torch.Tensor:
-        return torch.from_numpy((z - centre) @ axes)
-
+    project = _whitened(vectors, min(MOST_DIRECTIONS, len(vectors) // 4))
     detector = Mahalanobis(None)
     detector.fit_features(project(vectors).float(), classes)
     return lambda z: np.asarray(detector.predict_features(project(z).float()).numpy(), np.float64)
+
+
+def _whitened(vectors: Vectors, most: int) -> Callable[[Vectors], torch.Tensor]:
+    """Return a projection onto at most so many directions of largest spread, each brought to unit spread."""
+    centre = vectors.mean(axis=0, dtype=np.float64)
+    _, size, axes = np.linalg.svd(vectors - centre, full_matrices=False)
+    n = max(1, min(most, int((size > 1e-6 * size[0]).sum())))
+    axes = axes[:n].T * (np.sqrt(len(vectors)) / np.maximum(size[:n], 1e-12))
+    return lambda z: torch.from_numpy((z - centre) @ axes)
+
+
+def _flow(vectors: Vectors) -> Fit:
+    """Fit a neural spline flow (Durkan et al. 2019) to the embeddings; the score is minus its log likelihood."""
+    import zuko
+
+    project = _whitened(vectors, FLOW_DIRECTIONS)
+    z = project(vectors).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        flow = zuko.flows.NSF(z.shape[1], transforms=2, hidden_features=(32, 32))
+        noise = 0.05 * torch.randn(FLOW_STEPS, *z.shape)  # keeps the density off single frames
+    optimiser = torch.optim.Adam(flow.parameters(), lr=FLOW_RATE)
+    with torch.enable_grad():
+        for step in range(FLOW_STEPS):
+            loss = -flow().log_prob(z + noise[step]).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    def score(found: Vectors) -> NDArray[np.float64]:
+        with torch.no_grad():
+            return np.asarray(-flow().log_prob(project(found).float()).numpy(), np.float64)
+
+    return score
 
 
 def _vim(z: torch.Tensor, classes: torch.Tensor, head: Any) -> Fit:

@@ -74,9 +74,9 @@ class Reference:
     least: float
 
 
-def reference_of(task: Task, clean: Pictures, halves: Halves, head: Any) -> Reference:
+def reference_of(task: Task, clean: Pictures, halves: Halves, head: Any, *, flow: bool) -> Reference:
     """Fit on the clean cell. head: the classifier's last linear layer, None where there is none."""
-    detectors = _fitted(task, clean, halves, head) if halves.usable else {}
+    detectors = _fitted(task, clean, halves, head, flow=flow) if halves.usable else {}
     values = frame_values(clean, FRAME_SCORE[task])
     known = values[~np.isnan(values)]
     least = 1.0 if task == "classification" else HALF * float(np.median(known)) if len(known) else np.nan
@@ -197,7 +197,7 @@ def _of_finds(cell: Pictures) -> Scores:
     }
 
 
-def _fitted(task: Task, clean: Pictures, halves: Halves, head: Any) -> dict[str, Fit]:
+def _fitted(task: Task, clean: Pictures, halves: Halves, head: Any, *, flow: bool) -> dict[str, Fit]:
     """Return detectors fitted on the embeddings of the first half of the clean groups."""
     rows, vectors = embeddings(clean)
     mine = halves.fit[clean.group[rows]] if len(rows) else np.zeros(0, np.bool_)
@@ -207,4 +207,4 @@ def _fitted(task: Task, clean: Pictures, halves: Halves, head: Any) -> dict[str,
     from stress.detectors import fit_detectors
 
     known = mine & (truth >= 0)
-    return fit_detectors(vectors[known], truth[known], head)
+    return fit_detectors(vectors[known], truth[known], head, flow=flow)

@@ -108,7 +108,8 @@ class Worker:
     def judge(self) -> Judge | None:
         if not self.job.plan.dependability.on:
             return None
-        return Judge(self.scorer, self.job.plan.seed, last_linear(self.model))
+        wanted = self.job.plan.dependability
+        return Judge(self.scorer, self.job.plan.seed, last_linear(self.model), flow=wanted.flow)
 
     @cached_property
     def keeper(self) -> Keeper:

@@ -146,6 +146,16 @@ def test_mahalanobis_holds_with_more_dimensions_than_frames_and_a_missing_class(
     assert np.isfinite(fit_detectors(same, np.zeros(40, int), None)["mahalanobis"](same)).all()
 
 
+def test_a_flow_finds_what_is_far_and_is_the_same_every_time():
+    rng = np.random.default_rng(2)
+    fit = rng.normal(0, 1, (120, 6)).astype(np.float32)
+    labels = np.zeros(120, int)
+    score = fit_detectors(fit, labels, None, flow=True)["flow"]
+    assert np.median(score(fit + 4)) > np.quantile(score(rng.normal(0, 1, (120, 6)).astype(np.float32)), 0.9)
+    np.testing.assert_array_equal(score(fit), fit_detectors(fit, labels, None, flow=True)["flow"](fit))
+    assert "flow" not in fit_detectors(fit[:50], labels[:50], None, flow=True)
+
+
 def test_pictures_are_chosen_evenly_and_all_where_there_are_few():
     chosen = [i for i in range(1000) if evenly(i, 50, 1000)]
     assert len(chosen) == 50
