@@ -66,17 +66,15 @@ class NerfScene:
     def render(self, camera: Camera, edits: Sequence[Edit] = (), *, sample_id: str | None = None) -> Sample:
         """Return the labelled frame that `camera` sees; edits are refused.
 
-        Depth is what rays meet on average, inf where that is beyond all the scene. `meta["unseen"]` (H, W) is True
-        where nothing solid is, or where fewer than two training views saw what is there.
+        Depth is what rays meet on average, inf where that is beyond all the scene or nothing is met. `meta["unseen"]`
+        (H, W) is True where fewer than two training views saw what is there.
         """
         if edits:
             kinds = ", ".join(sorted({type(edit).__name__ for edit in edits}))
             raise InputError(f"{kinds}: a NeRF has no objects that could be changed: use splats or the town")
         look = self.look(camera)
         depth = self._depth(look)
-        unseen = (look.alpha < SOLID) | np.isnan(depth)
-        if self.witnesses:
-            unseen |= seen_count(camera, depth, list(self.witnesses.values())) < SEEN_BY
+        unseen = seen_count(camera, depth, list(self.witnesses.values())) < SEEN_BY
         instances, annotations = labelled(camera, depth, self.objects)
         image: Image = np.rint(255 * look.picture).astype(np.uint8)
         return Sample(
@@ -99,10 +97,10 @@ class NerfScene:
         return self.look(camera).picture
 
     def _depth(self, look: Look) -> NDArray[np.float32]:
-        """Return depth (H, W) in units of the world: inf beyond the scene, NaN where nothing solid is."""
+        """Return depth (H, W) in units of the world: inf beyond the scene, and where a ray goes on to the far plane."""
         depth = look.depth.copy()
         depth[depth * self.frame.scale > 0.9 * FAR] = np.inf  # a mean of near and far falls short of what it tends to
-        depth[look.alpha < SOLID] = np.nan
+        depth[look.alpha < SOLID] = np.inf
         return depth
 
     def quality(self, views: Sequence[View]) -> dict[str, Quality]:
