@@ -33,6 +33,7 @@ from synth.audit import audit
 from synth.chain import AnyShift
 from synth.depth import DepthSource
 from synth.pipeline import Shifted, complete, params_as_mapping, shifted
+from synth.rerender import lacks_scene
 
 LOOKED_AT = 9  # samples, before a shift is left out because the data lacks what it needs
 STAGES = ("read", "shift", "predict", "score", "write")
@@ -355,8 +356,8 @@ class Worker:
 
 def _lacks(sample: Sample, shift: AnyShift) -> str | None:
     """Say what of a shift's needs cannot be made up for a sample."""
-    if "scene" in shift.needs and sample.scene is None:
-        return "needs a scene (the town or a fitted one)"
+    if "scene" in shift.needs and (lacking := lacks_scene(sample)):
+        return lacking
     if "instances" in shift.needs and sample.instances is None and sample.annotations.masks is None:
         return "needs object masks"
     if "previous" in shift.needs and sample.previous is None and sample.scene is None:
