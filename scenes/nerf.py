@@ -22,6 +22,7 @@ from scenes.capture import Capture, View, open_capture
 from scenes.captures.axes import rigid
 from scenes.edits import Edit
 from scenes.errors import InputError
+from scenes.fidelity import means, write_fidelity
 from scenes.images import write_bytes
 from scenes.nerfs.fit import FAR, NerfProgress, NerfSettings, fit
 from scenes.nerfs.labels import labelled, objects_of
@@ -274,16 +275,18 @@ def finished(
     """Add what the training views saw and how true the scene is on those held out, write it, and return it."""
     witnesses = {view.name: Witness.of(view.camera, lambda c: scene._depth(scene.look(c))) for view in training}
     found = scene.quality(held_out)
-    means = {
+    whole = {
         key: float(np.mean([getattr(q, key) for q in found.values()]))
         for key in ("psnr_db", "ssim", "lpips")
         if found and all(getattr(q, key) is not None for q in found.values())
     }
-    known = {**about, **{f"held_out_{key}": value for key, value in means.items()}}
+    known = {**about, **{f"held_out_{key}": value for key, value in whole.items()}}
     known["psnr_db"] = {name: q.psnr_db for name, q in found.items()}
-    if means:
-        lpips = f"{means['lpips']:.3f}" if "lpips" in means else "not measured: its backbone is not there"
-        say(f"held-out views: SSIM {means['ssim']:.3f}, LPIPS {lpips}")
+    if "ssim" in whole:
+        lpips = f"{whole['lpips']:.3f}" if "lpips" in whole else "not measured: its backbone is not there"
+        say(f"held-out views: SSIM {whole['ssim']:.3f}, LPIPS {lpips}")
     scene = replace(scene, witnesses=witnesses, about=known)
     scene.save(folder)
+    alike = {name: (q.psnr_db, q.ssim) for name, q in found.items() if q.ssim is not None}
+    write_fidelity(folder, {**means(alike), "renderer": scene.renderer, "against": None, "model": None, "rows": []})
     return scene
