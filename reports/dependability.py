@@ -34,7 +34,7 @@ def calibration(run: Run) -> dict[str, Any] | None:
     if not data:
         return None
     known = data["metrics"]
-    main = next((key for key in MAIN if key in known), next(iter(known)))
+    main = _main(data)
     cells = {(f["shift"], float(f["severity"]), f["metric"]): f for f in data["figures"] if f["temperature"] is None}
     return {
         "main": main,
@@ -42,7 +42,7 @@ def calibration(run: Run) -> dict[str, Any] | None:
         "rows": [_overall(data, key) for key in known if "lrp" not in key],
         "lrp": [_overall(data, key) for key in known if "lrp" in key],
         "temperature": _temperature(data),
-        "lead": _lead(run, data, main),
+        "lead": lead(run),
         "metrics": [(key, m["label"], m["description"]) for key, m in known.items()],
         "curves": {key: _curves(run, cells, key) for key in known},
         "panels": _panels(run, data, main),
@@ -89,8 +89,16 @@ def _temperature(data: dict[str, Any]) -> str:
     )
 
 
-def _lead(run: Run, data: dict[str, Any], main: str) -> str:
-    """Say in a sentence or two how calibration is and what the shifts do to it."""
+def _main(data: dict[str, Any]) -> str:
+    return next((key for key in MAIN if key in data["metrics"]), next(iter(data["metrics"])))
+
+
+def lead(run: Run) -> str:
+    """Say in a sentence or two how calibration is and what the shifts do to it; empty where nothing is known of it."""
+    data = run.data.get("calibration")
+    if not data:
+        return ""
+    main = _main(data)
     row = next(r for r in data["overall"] if r["metric"] == main and r["temperature"] is None)
     clean, shifted, gap = (Figure.of(row[key]) for key in ("clean", "shifted", "difference"))
     label = data["metrics"][main]["label"]

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from reports import rerendering, words
+from reports import dependability, rerendering, words
 from reports.read import Figure, Run
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -58,6 +58,8 @@ def render(run: Run) -> str:
         rpc = Figure.of(data["headline"]["valid_only"]["rpc"])
         kept = f"{words.percent(rpc.value)} {words.interval(rpc, as_percent=True)}".strip()
         parts.append(f"With hard-to-see and heavily occluded objects set aside: {escape(kept)} kept.")
+    if dependability.lead(run):
+        parts.append(escape(dependability.lead(run)))
     if data["families"]:
         parts += [
             "## Families, weakest first",

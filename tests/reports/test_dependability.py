@@ -129,6 +129,17 @@ def test_the_section_shows_what_the_run_has(page):
     assert "HiResCAM" in section
 
 
+def test_the_summary_says_how_sure_the_model_is(tmp_path):
+    path = build(tmp_path / "run")
+    reports.write(path)
+    text = (path / "summary.md").read_text(encoding="utf-8").replace("\\", "")
+    assert "D-ECE 0.200 [0.100, 0.300] on clean frames" in text
+    assert "sure and" in text
+    fixture.build(tmp_path / "old", shifts=2)
+    reports.write(tmp_path / "old")
+    assert "ECE" not in (tmp_path / "old" / "summary.md").read_text(encoding="utf-8")
+
+
 def test_too_few_is_said_in_the_place_of_figures(tmp_path):
     path = build(tmp_path / "run", few=True)
     reports.write(path)
