@@ -102,7 +102,7 @@ def _dependability(
     n, seed = figures.n_groups, job.plan.seed
     return {
         "calibration": calibration_block(figures.cells, task, families, n, seed),
-        "ood": unknown_block(figures.cells, families, n, seed),
+        "ood": unknown_block(figures.cells, task, families, n, seed),
         "explanations": explained_block(explained, figures, job.sample_ids, job.plan.resamples, seed),
     }
 

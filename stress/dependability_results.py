@@ -102,7 +102,7 @@ def _plain(draws: Draws, n_groups: int) -> dict[str, Any]:
 
 
 def unknown_block(
-    cells: Mapping[Cell, CellSummary], families: Mapping[str, str], n_groups: int, seed: int
+    cells: Mapping[Cell, CellSummary], task: Task, families: Mapping[str, str], n_groups: int, seed: int
 ) -> dict[str, Any] | None:
     """Return detection of the unknown of a run: every score and question in every cell, by family, and overall."""
     found = {cell: s.dependability.unknown for cell, s in cells.items() if s.dependability is not None}
@@ -124,7 +124,7 @@ def unknown_block(
         },
         "n_fitted": int(halves.fit.sum()) if halves.usable else 0,
         "n_judged": n,
-        "notes": _notes(names, halves, n_groups),
+        "notes": _notes(names, halves, n_groups, task),
         "overall": [
             {**_named(key), "metric": key[3], **_plain(grid.overall(), groups[key[:3]]), "cells": _with_value(grid)}
             for key, grid in grids.items()
@@ -149,15 +149,21 @@ def unknown_block(
     }
 
 
-def _notes(names: Sequence[str], halves: Halves, n_groups: int) -> list[str]:
+def _notes(names: Sequence[str], halves: Halves, n_groups: int, task: Task) -> list[str]:
     """Say why scores are not there."""
+    notes = []
+    if "msp" in names and "odin" not in names and task == "classification":
+        notes.append(
+            "ODIN is left out: it costs gradients, on so few pictures too many; 'dependability: {odin: 32}' asks."
+        )
     if "knn" in names:
-        return []
+        return notes
     if not halves.usable:
-        return [f"Scores of embeddings are left out: {n_groups} groups are too few to fit on one half of them."]
+        return [*notes, f"Scores of embeddings are left out: {n_groups} groups are too few to fit on one half of them."]
     return [
+        *notes,
         "Scores of embeddings are left out: the model gives no embedding (no torch module, and no method embed), "
-        f"or fewer than {FEWEST_TO_FIT} clean frames to fit on have one."
+        f"or fewer than {FEWEST_TO_FIT} clean frames to fit on have one.",
     ]
 
 

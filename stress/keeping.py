@@ -13,6 +13,8 @@ from scenes.sample import Predictions, Sample
 from stress.embedding import Recorder, odin_scores
 from stress.plan import DependabilityEntry
 
+ODIN, ODIN_LEAST = 32, 20  # pictures that it is tried on unless told otherwise, and the fewest that say anything
+ODIN_COST = 80  # predictions for each of them: four passes are a twentieth of these
 Predict = Callable[[list[Sample]], list[Predictions]]
 
 
@@ -23,7 +25,7 @@ class Keeper:
         self.model, self.n = model, n_samples
         self.recorder = Recorder(model)
         self.embeddings = wanted.embeddings if wanted.on and self.recorder.able else 0
-        self.odin = wanted.odin if wanted.on and model.task == "classification" else 0
+        self.odin = odin_pictures(wanted, n_samples) if wanted.on and model.task == "classification" else 0
         self.columns: Mapping[str, pa.DataType] = {"embedding": pa.binary(), "odin": pa.float32()} if wanted.on else {}
 
     def predict(self, predict: Predict, samples: list[Sample], indices: Sequence[int]) -> list[Predictions]:
@@ -45,6 +47,18 @@ class Keeper:
         for k, score in zip(tried, scores, strict=True) if scores is not None else ():
             found[k]["odin"] = float(score)
         return found
+
+
+def odin_pictures(wanted: DependabilityEntry, n: int) -> int:
+    """Return how many of n pictures ODIN is tried on.
+
+    >>> [odin_pictures(DependabilityEntry(), n) for n in (1000, 2000, 50_000)]
+    [0, 25, 32]
+    """
+    if wanted.odin is not None:
+        return wanted.odin
+    affordable = min(ODIN, n // ODIN_COST)
+    return affordable if affordable >= ODIN_LEAST else 0
 
 
 def evenly(index: int, wanted: int, n: int) -> bool:

@@ -166,7 +166,7 @@ def test_pictures_are_chosen_evenly_and_all_where_there_are_few():
 
 def test_both_questions_are_answered_in_a_run(tmp_path):
     boxes = load_attribute(f"{FAKES}:Boxes", what="test part")(60)
-    plan = {"shifts": "fog", "severities": [5], "resamples": 30, "explain": "none"}
+    plan = {"shifts": "fog", "severities": [5], "resamples": 30, "explain": "none", "dependability": {"odin": 60}}
     found = stress.run(boxes, small(), plan, tmp_path / "run", progress=False).results.summary["ood"]
     assert (found["n_fitted"], found["n_judged"]) == (30, 30)
     rows = {(f["score"], f["question"], f["shift"]): f for f in found["figures"]}
