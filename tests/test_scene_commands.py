@@ -66,8 +66,8 @@ def test_a_scene_is_checked_and_its_reports_say_what_was_found(scene: Path, tmp_
     assert known["against"] == "town:3:16"
     splats = {(row["shift"], row["severity"]): row for row in known["rows"] if row["renderer"] == "splats"}
     assert len(splats) == 10
-    assert splats["clean", 0]["PSNR dB"] > splats["pose/lateral", 5]["PSNR dB"]
-    assert splats["pose/yaw", 1]["mask IoU"] > 0.4
+    assert splats["clean", 0]["PSNR dB"] == pytest.approx(known["psnr_db"], abs=0.01)  # both are the held-out views
+    assert splats["pose/yaw", 1]["mask IoU"] > 0.3
     run = tmp_path / "run"
     command("stress", f"rendered:{scene}", "--model", "zoo:detector", "--shifts", "context/removed", "--severities",
             "3", "--limit", "2", "--explain", "0", "--workers", "1", "--out", str(run))  # fmt: skip
