@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.sample import Annotations, Image, Sample
-from synth.regions import Mask, ignore_value, object_region, pixel_window, tight_box
+from synth.regions import Mask, ignore_value, object_region, tight_box
 
 
 def covered(
@@ -147,9 +147,3 @@ def add_object(
 def boxes_of_masks(masks: Mask) -> NDArray[np.float32]:
     """Return the (N, 4) tight boxes of (N, H, W) masks."""
     return np.array([tight_box(mask) for mask in masks], np.float32).reshape(-1, 4)
-
-
-def box_pixels(sample: Sample, row: int) -> int:
-    """Return how many pixels of the frame a box touches."""
-    window = pixel_window(sample.annotations.boxes[row], sample.height, sample.width)
-    return 0 if window is None else (window[2] - window[0]) * (window[3] - window[1])
