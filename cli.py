@@ -101,6 +101,14 @@ def plan_options(command: F) -> F:
     """Add one option for each key of a plan; they win over the file."""
     for decorate in (
         click.option("--predictions/--no-predictions", default=None, help="Keep what the model said."),
+        click.option(
+            "--no-dependability",
+            "dependability",
+            flag_value=False,
+            type=bool,
+            default=None,
+            help="No calibration, no detection of the unknown, no explanations but of failures.",
+        ),
         click.option("--resamples", type=int, help="Bootstrap resamples behind every interval."),
         click.option("--min-visibility", type=float, help="Set aside what is less visible, beside the headline."),
         click.option("--batch-size", type=int, help="Source frames of one task and one call of the model."),
@@ -244,6 +252,7 @@ def stress(dataset: str, model: str, out: Path, plan_file: Path | None, dry_run:
 PLAN_KEYS = (
     "shifts", "severities", "seed", "limit", "metrics", "scale", "reference", "batch_size", "min_visibility",
     "resamples", "predictions", "calibration",
+    "dependability",
 )  # fmt: skip
 
 

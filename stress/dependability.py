@@ -24,6 +24,7 @@ from synth.random import Rng
 
 FEWEST_TO_SPLIT = 2 * FEWEST_GROUPS  # groups: below, neither half says anything
 SURE_FROM = 0.3  # least score of finds whose calibration counts (Küppers et al. 2020)
+UNUSED = ("sample_id", "skipped", "skipped_at", "params", "completed", "objects", "confusion", "counts")  # of a part
 DETECTION_NAMES = {"ece": "d_ece", "adaptive_ece": "adaptive_d_ece"}
 
 
@@ -113,7 +114,8 @@ class Pictures:
     def of(cls, table: pa.Table, groups: NDArray[np.int64], n_groups: int) -> Pictures:
         """groups: (n samples,) index of each sample's group."""
         index = table.column("index").to_numpy().astype(np.int64)
-        columns = {name: table.column(name).combine_chunks() for name in table.column_names}
+        named = [name for name in table.column_names if name not in UNUSED and not name.startswith("mask_")]
+        columns = {name: table.column(name).combine_chunks() for name in named}
         return cls(columns, groups[index], n_groups, index)
 
     def repeated(self, column: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
