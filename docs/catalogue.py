@@ -30,6 +30,7 @@ PICTURES = DOCS / "images" / "catalogue"
 SEED = 11
 SHOWN = (1, 3, 5)
 TILE = (320, 180)  # width, height
+MUCH = 0.25  # of the picture: where a shift changes more, all of it is shown
 TASKS = {
     "weather": "What stands between the camera and the road, and lies on it.",
     "lighting": "What lights the road.",
@@ -39,28 +40,63 @@ TASKS = {
     "pose": "Other places of the camera, and objects turned.",
     "context": "Things in front of what they were not seen in front of.",
     "occlusion": "Things that hide others.",
-    "imagenet_c": "The published corruptions at their published strengths, for comparison with published figures.",
+    "imagenet_c": "The published corruptions at their published strengths, for comparison with published figures; "
+    "[their statistics](imagenet_c.md) beside those of the package.",
 }
 
 
 def frame() -> Sample:
     """Return the town frame that the pictures show."""
-    return next(iter(TownDataset(seed=SEED, n=1)))
+    return next(iter(TownDataset(seed=SEED, n=1, width=4 * TILE[0], height=4 * TILE[1])))
 
 
 def strip(sample: Sample, name: str) -> Image | None:
-    """Return severities 1, 3 and 5 of a shift side by side; None where the sample cannot have it."""
-    tiles = [tile(sample, name, severity) for severity in SHOWN]
-    return None if any(t is None for t in tiles) else np.concatenate([t for t in tiles if t is not None], axis=1)
+    """Return severities 1, 3 and 5 of a shift side by side; None where the sample cannot have it.
+
+    Where little changes, the tiles are cut out around its largest part.
+    """
+    made = [pixels(sample, name, severity) for severity in SHOWN]
+    pictures = [picture for picture in made if picture is not None]
+    if len(pictures) < len(made):
+        return None
+    x1, y1, x2, y2 = _window(sample.image, pictures[-1])
+    return np.concatenate([_small(picture[y1:y2, x1:x2]) for picture in pictures], axis=1)
 
 
 def tile(sample: Sample, name: str, severity: float) -> Image | None:
     """Return one small picture; None where the sample cannot have it."""
+    made = pixels(sample, name, severity)
+    return None if made is None else _small(made)
+
+
+def pixels(sample: Sample, name: str, severity: float) -> Image | None:
+    """Return the shifted picture; None where the sample cannot have it."""
     try:
-        made = shifted(sample, create(name), severity, seed=SEED).sample.image
+        return shifted(sample, create(name), severity, seed=SEED).sample.image
     except InputError:
         return None
-    return np.asarray(cv2.resize(made, TILE, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _small(picture: Image) -> Image:
+    return np.asarray(cv2.resize(picture, TILE, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _window(clean: Image, made: Image) -> tuple[int, int, int, int]:
+    """Return x1 y1 x2 y2 of a tile's shape around the largest part that changed; all where much did."""
+    height, width = clean.shape[:2]
+    changed = (np.abs(made.astype(np.int16) - clean).max(axis=2) > 16).astype(np.uint8)
+    if made.shape != clean.shape or changed.mean() > MUCH:
+        return 0, 0, width, height
+    joined = cv2.dilate(changed, np.ones((25, 25), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(joined)
+    if len(stats) < 2:
+        return 0, 0, width, height
+    x, y, w, h = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()), :4].tolist()
+    wide = min(width, max(round(1.3 * w), round(1.3 * h * TILE[0] / TILE[1]), TILE[0]))
+    high = min(height, round(wide * TILE[1] / TILE[0]))
+    left = min(max(0, x + w // 2 - wide // 2), width - wide)
+    top = min(max(0, y + h // 2 - high // 2), height - high)
+    return left, top, left + wide, top + high
 
 
 def page(pictured: set[str]) -> str:
@@ -72,7 +108,8 @@ def page(pictured: set[str]) -> str:
         "",
         f"{len(rows)} shifts in {len({row['family'] for row in rows})} families. Each has five physical values behind "
         "severities 1 to 5; numbers between are interpolated. Pictures show severities 1, 3 and 5 on one frame of the "
-        "town. `roadproof shifts` prints the list, `python docs/catalogue.py` makes this page.",
+        "town, cut out around the largest change where a shift changes little of it. `roadproof shifts` prints the "
+        "list, `python docs/catalogue.py` makes this page.",
         "",
     ]
     for family in FAMILIES:
