@@ -106,8 +106,11 @@ class NerfScene:
 
     def quality(self, views: Sequence[View]) -> dict[str, Quality]:
         """Return PSNR (dB), SSIM, and LPIPS where its backbone is at hand, against each view."""
-        samples = [view.load() for view in views]
-        return {s.sample_id: measure(self.model, self.picture(s.camera), s) for s in samples if s.camera is not None}
+        found = {}
+        for view in views:
+            image: Image = np.rint(255 * self.picture(view.camera)).astype(np.uint8)
+            found[view.name] = measure(self.model, image, view.load().image)
+        return found
 
     def save(self, folder: Path) -> None:
         """Write nerf.safetensors and scene.json, each whole or not at all."""
@@ -287,6 +290,6 @@ def finished(
         say(f"held-out views: SSIM {whole['ssim']:.3f}, LPIPS {lpips}")
     scene = replace(scene, witnesses=witnesses, about=known)
     scene.save(folder)
-    alike = {name: (q.psnr_db, q.ssim) for name, q in found.items() if q.ssim is not None}
+    alike = {name: (q.psnr_db, q.ssim) for name, q in found.items()}
     write_fidelity(folder, {**means(alike), "renderer": scene.renderer, "against": None, "model": None, "rows": []})
     return scene

@@ -50,6 +50,7 @@ THEIRS = (  # warnings of nerfstudio and of what it imports: (category, part of 
     (DeprecationWarning, r"`torch\.(jit|cuda\.amp)"),
     (UserWarning, "The parameter 'pretrained' is deprecated"),
     (UserWarning, "Arguments other than a weight enum"),
+    (ResourceWarning, "unclosed file"),  # photos whose size its parser looks up
 )
 
 

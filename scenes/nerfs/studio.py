@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +174,7 @@ def _split(config: Any, data: Path, capture: Capture) -> tuple[Sequence[View], S
     parser_config.data = data
     if hasattr(parser_config, "load_3D_points"):
         parser_config.load_3D_points = False  # needs open3d
-    with quiet():
+    with quiet(), redirect_stdout(StringIO()):  # it prints what it takes for a scale
         outputs = parser_config.setup().get_dataparser_outputs(split="val")
     names = {Path(file).stem for file in outputs.image_filenames}
     held_out = [view for view in capture.views if Path(view.name).name in names]
