@@ -35,7 +35,7 @@ class Repeated:
             raise InputError(f"run {str(run)!r} was given an opened data set: name it again with --test (test=...)")
         named = dict(data["options"]) if test is None else {}
         named.update({k: v for k, v in (("split", split), ("format", format)) if v is not None})
-        keys = {"explain": "none", "predictions": False, "reference": None}
+        keys: dict[str, Any] = {"explain": "none", "predictions": False, "reference": None, "dependability": "none"}
         if limit is not None or test is not None:
             keys["limit"] = limit
         plan = Plan.make({**identity["plan"], **keys})
