@@ -137,8 +137,13 @@ def _still(window: Window) -> tuple[NDArray[Any], NDArray[Any]]:
 def _seen(
     box: NDArray[np.float32], x: NDArray[Any], y: NDArray[Any], window: Window
 ) -> tuple[float, float, float, float] | None:
-    """Return the tight box of the pixels that come from a box: those of the window, and those of the box outside it."""
-    inside: Mask = (x >= box[0]) & (x < box[2]) & (y >= box[1]) & (y < box[3])
+    """Return the tight box of what comes from the object in a box: pixels of the window, and the box outside it.
+
+    The superellipse in the box (`regions.ellipse`) stands for the object: corners of a box are not its own.
+    """
+    u = (x - 0.5 * (box[0] + box[2])) / (0.5 * (box[2] - box[0]))
+    v = (y - 0.5 * (box[1] + box[3])) / (0.5 * (box[3] - box[1]))
+    inside: Mask = np.square(u * u) + np.square(v * v) <= 1.0
     found = [tight_box(inside, window[0], window[1])] if inside.any() else []
     x1, y1, x2, y2 = (float(round(v)) for v in box.tolist())
     left, top, right, bottom = window
