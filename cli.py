@@ -783,7 +783,9 @@ def _demo_loop(out: Path, frames: int, workers: int | None) -> None:
     from stress.plan import Plan
 
     click.echo("1 of 4  stress: six shifts at severity 3 on the built-in detector", err=True)
-    plan = Plan.make({"shifts": LOOP_SHIFTS, "severities": [3], "limit": frames, "explain": {"failures": 6}})
+    explain = {"failures": 6}
+    keys = {"shifts": LOOP_SHIFTS, "severities": [3], "limit": frames, "explain": explain, "dependability": "none"}
+    plan = Plan.make(keys)
     # drives have four frames; one of each is tested, so that every frame is a witness of its own
     result = harness.run(f"town:{DEMO_SEED}:{4 * frames}", "zoo:detector", plan, out / "run", split="demo",
                          workers=workers)  # fmt: skip

@@ -35,7 +35,7 @@ HELD_OUT = {"town": ("sensor", "context"), "camvid": ("sensor",)}
 def run(given: argparse.Namespace) -> Path:
     """Stress the model before; return the run folder."""
     out, common = given.out / "run", {"workers": given.workers, "progress": True}
-    plan: dict[str, Any] = {"severities": given.severities, "explain": "none"}
+    plan: dict[str, Any] = {"severities": given.severities, "explain": "none", "dependability": "none"}
     if given.data_set == "town":
         plan.update(shifts=TOWN, limit=given.frames)
         stress.run(f"town:{SEED}:{4 * given.frames}", "zoo:detector", plan, out, split="demo", **common)
