@@ -28,6 +28,7 @@ PLAN = {
     "severities": [3],
     "resamples": 40,
     "explain": "none",
+    "dependability": "none",
     "limit": 12,
 }
 SETTINGS = {"steps": 120, "rate": 0.03}
