@@ -292,11 +292,15 @@ def _sequences(clean: Columns, shifted: Columns) -> list[dict[str, Any]]:
         {
             "group": str(name), "n": int(n[i]), "recall_clean": float(before[i]), "recall_shifted": float(now[i]),
             "p": p_values[i], "p_corrected": corrected[i],
-            "significant": (corrected[i] or 1.0) < LEVEL,
+            "significant": _under(corrected[i]),
         }
         for i, name in enumerate(names)
     ]  # fmt: skip
     return sorted(found, key=lambda row: row["recall_shifted"] - row["recall_clean"])
+
+
+def _under(p: float | None) -> bool:
+    return p is not None and p < LEVEL
 
 
 def _outlier(values: NDArray[np.float64], i: int) -> float | None:

@@ -50,13 +50,15 @@ SIGNS = {"is": "", "from": ">= ", "below": "< "}
 def plural(name: str) -> str:
     """Return a class as one speaks of many of it.
 
-    >>> plural("traffic light"), plural("bus"), plural("person"), plural("road")
-    ('traffic lights', 'buses', 'people', 'road')
+    >>> plural("traffic light"), plural("bus"), plural("person"), plural("road"), plural("traffic signs")
+    ('traffic lights', 'buses', 'people', 'road', 'traffic signs')
     """
     if name in PLURALS or name in UNCOUNTED:
         return PLURALS.get(name, name)
-    if name.endswith(("s", "x", "ch", "sh")):
+    if name.endswith(("ss", "us", "x", "ch", "sh")):
         return f"{name}es"
+    if name.endswith("s"):
+        return name  # many already
     if name.endswith("y") and name[-2:-1] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}s"

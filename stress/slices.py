@@ -3,8 +3,8 @@
 A beam search over conjunctions of attribute values (as in Slice Finder, Chung et al., ICDE 2019, and SliceLine,
 Sagadeeva and Boehm, SIGMOD 2021) looks for them in one half of the groups; the other half tests what was found, so that
 a slice is not believed because it was sought. The test compares the mean inside with the mean outside by Student's t,
-with standard errors over groups (objects of one drive are no independent witnesses), one-sided, corrected after Holm
-(1979).
+with standard errors over groups (objects of one drive are no independent witnesses) and the degrees of freedom of the
+side that stands on fewer groups (Carter, Schnepel and Steigerwald 2017), one-sided, corrected after Holm (1979).
 """
 
 from __future__ import annotations
@@ -262,21 +262,39 @@ def _measured(
 
 
 def _p_value(inside: Mask, target: NDArray[np.float64], groups: NDArray[np.int64]) -> float | None:
-    """Return the one-sided p-value of mean(inside) > mean(outside), standard error over groups (linearised)."""
+    """Return the one-sided p-value of mean(inside) > mean(outside), standard error over groups (linearised).
+
+    The error is as good as the side that stands on fewer groups: small-sample correction and degrees of freedom are by
+    the effective number of groups there (see `_effective`). By all groups, a slice in 8 of 50 groups of uneven sizes
+    would be named ten times too often.
+    """
     _, group = np.unique(groups, return_inverse=True)
     count = int(group.max()) + 1 if len(group) else 0
     n, m = int(inside.sum()), int((~inside).sum())
     if count < 5 or not n or not m or len(np.unique(group[inside])) < 3:
         return None
+    effective = min(_effective(group[inside]), _effective(group[~inside]))
+    if effective < 2.0:
+        return None  # nearly all of it is one group
     a, b = target[inside].mean(), target[~inside].mean()
     influence = np.where(inside, (target - a) / n, -(target - b) / m)
     per_group = np.bincount(group, weights=influence, minlength=count)
-    error = math.sqrt(count / (count - 1) * float((per_group**2).sum()))
+    error = math.sqrt(effective / (effective - 1.0) * float((per_group**2).sum()))
     # Where all groups say the same there is no spread to measure: no surer than the sign test over the groups inside.
     surest = 0.5 ** len(np.unique(group[inside]))
     if error == 0:
         return surest if a > b else 1.0
-    return max(float(student.sf(float(a - b) / error, df=count - 1)), surest)
+    return max(float(student.sf(float(a - b) / error, df=effective - 1.0)), surest)
+
+
+def _effective(groups: NDArray[np.int64]) -> float:
+    """Return how many groups of one size tell as much as these (Kish 1965): one that has nearly all rows is nearly one.
+
+    >>> _effective(np.array([0, 0, 1, 1])), round(_effective(np.array([0] * 98 + [1, 2])), 2)
+    (2.0, 1.04)
+    """
+    rows = np.bincount(groups).astype(np.float64)
+    return float(rows.sum() ** 2 / (rows**2).sum())
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
