@@ -311,7 +311,7 @@ def _row(what: dict[str, Any], draws: Sequence[Draws], common: Common) -> dict[s
     differences = []
     for other in draws[1:]:
         gap = other - draws[0]
-        differences.append({**plain(figure(gap, common.n_groups)), "p": p_value(gap, common.n_groups)})
+        differences.append({**plain(figure(gap, common.n_groups, share=False)), "p": p_value(gap, common.n_groups)})
     return {**what, "values": [plain(figure(d, common.n_groups)) for d in draws], "differences": differences}
 
 

@@ -84,7 +84,7 @@ def _figures(found: Mapping[Cell, CellDependability], n_groups: int, halves: Hal
         for f in d.calibration:
             n = n_groups if f.temperature is None else halves.n_test
             base = clean.get((f.metric, f.temperature))
-            gap = {"value": None, "low": None, "high": None} if base is None else _plain(f.draws - base, n)
+            gap = {"value": None, "low": None, "high": None} if base is None else _plain(f.draws - base, n, share=False)
             yield {
                 "shift": cell.shift,
                 "severity": number(cell.severity),
@@ -97,8 +97,8 @@ def _figures(found: Mapping[Cell, CellDependability], n_groups: int, halves: Hal
             }
 
 
-def _plain(draws: Draws, n_groups: int) -> dict[str, Any]:
-    return plain(figure(draws, n_groups))
+def _plain(draws: Draws, n_groups: int, *, share: bool | None = None) -> dict[str, Any]:
+    return plain(figure(draws, n_groups, share=share))
 
 
 def unknown_block(

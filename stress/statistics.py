@@ -54,8 +54,8 @@ def figure(draws: Draws, groups: int, *, share: bool | None = None) -> Figure:
     resamples. A figure between 0 and 1 has it on the scale of its log odds, so that it stays there and leans as it has
     to near the ends (Agresti 2013, 3.1.6, for a share); see docs/statistics.md for what that covers.
 
-    share: whether the figure can lie in [0, 1] only, so that 1.0 in every group still leaves room below; told by the
-           resamples where not given
+    share: whether the figure can lie in [0, 1] only, so that 1.0 in every group still leaves room below; False for a
+           difference, whose interval may hold 0 whatever the resamples say; told by these where not given
 
     >>> figure(np.array([0.5, np.nan]), 9)
     Figure(value=0.5, low=None, high=None, n=9)
@@ -73,7 +73,7 @@ def _interval(
     value: float, error: float, resampled: NDArray[np.float64], groups: int, *, share: bool | None
 ) -> tuple[float, float]:
     t = float(student.ppf(0.975, df=groups - 1))
-    between = bool(resampled.min() >= 0 and resampled.max() <= 1) if share is None else share
+    between = bool(min(value, resampled.min()) >= 0 and max(value, resampled.max()) <= 1) if share is None else share
     if not between or (error == 0 and not (share and value in (0.0, 1.0))):
         return value - t * error, value + t * error
     if value in (0.0, 1.0):  # every group says the same: the exact interval of n successes or none (Clopper, Pearson)

@@ -127,9 +127,9 @@ class Figures:
                 if f.metric not in keys or f.aside:
                     continue
                 base = clean.get(_key(f))
-                delta = (
-                    Figure(None, None, None, self.n_groups) if base is None else figure(f.draws - base, self.n_groups)
-                )
+                delta = Figure(None, None, None, self.n_groups)
+                if base is not None:
+                    delta = figure(f.draws - base, self.n_groups, share=False)
                 changed = plain(delta)
                 found.append(
                     {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stress.compare import p_value
+from stress.compare import Common, _row, p_value
+from stress.plan import Cell
 from stress.statistics import FEWEST_GROUPS, figure, group_weights, mean_of, ratio
 
 pytestmark = pytest.mark.core
@@ -102,6 +103,24 @@ def test_a_class_of_few_groups_has_no_interval():
         found = figure(ratio(weights @ (0.5 * objects + (objects > 0) * np.arange(100) % 2), weights @ objects), 100)
         assert found.value is not None
         assert (found.low is not None) == has_interval
+
+
+def test_a_ratio_just_over_one_has_an_interval():
+    """A share that is kept may be over 1 while few resamples are: no share then, and no logarithm of a negative."""
+    found = figure(np.array([1.0004, 0.98, 0.99, 0.97, 0.999]), 8)
+    assert found.low < 1.0004 < found.high
+
+
+def test_the_interval_of_a_difference_in_few_groups_may_hold_zero():
+    """Though all resamples are above 0, as they are soon with six groups: that is no share of something."""
+    rng, all_above = np.random.default_rng(3), 0
+    common = Common((Cell("clean", 0.0),), {str(i): i for i in range(6)}, ("car",), "map", ())
+    for trial in range(400):
+        gap = group_weights(6, 300, seed=trial % 20) @ rng.normal(0.02, 0.02, 6) / 6
+        all_above += gap.min() > 0
+        row = _row({}, [np.zeros(301), gap], common)["differences"][0]
+        assert (row["p"] < 0.05) == (not row["low"] <= 0 <= row["high"])
+    assert all_above > 50
 
 
 def test_an_interval_and_its_p_value_agree():
