@@ -81,7 +81,11 @@ def _sentence(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         f"{_number(arm['value'])} after ({SHORT[better]} {_number(row['arms'][better]['value'])})"
     )
     if back["value"] is not None:
-        text += f"; {words.percent(back['value'])} of what the shifts cost is won back{_share(back)}"
+        text += (
+            f"; {words.percent(back['value'])} of what the shifts cost is won back{_share(back)}"
+            if back["value"] >= 0
+            else f"; the loss under the shifts grew by {words.percent(-back['value'])}"
+        )
     text += f". Against the {SHORT[better]} {_signed(row['against'][better])}"
     if row["p_corrected"] is not None:
         text += f", p {_p(row['p_corrected'])} against both controls"

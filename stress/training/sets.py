@@ -28,7 +28,7 @@ from synth.random import Rng
 from synth.shift import FAMILIES
 
 VALIDATED = 0.15  # of the source groups
-FEWEST_VALIDATED = 6  # source groups, to spare some for validation
+FEWEST_VALIDATED = 6  # source groups, to spare some for validation; else frames
 COMPARED = 8  # pictures that are looked at, where two folders use the same names
 
 
@@ -70,14 +70,22 @@ def rows_of(feedback: Feedback, held_out: Sequence[str]) -> Rows:
             f"feedback {feedback.path}: no shifted picture is left to learn from"
             + (f" without {', '.join(apart)}" if apart else "")
         )
-    groups = sorted({row.group for row in left})
-    order = np.argsort(Rng("validation", len(groups)).uniforms(len(groups)), kind="stable")
-    count = max(1, round(VALIDATED * len(groups))) if len(groups) >= FEWEST_VALIDATED else 0
-    judges = {groups[i] for i in order[:count]}
-    training = tuple(row for row in left if row.group not in judges)
+    few = (
+        len({row.group for row in left}) < FEWEST_VALIDATED
+    )  # then frames judge: better than nothing, and not the test
+    unit = [row.source if few else row.group for row in left]
+    judges = _judges(sorted(set(unit)))
+    training = tuple(row for row, name in zip(left, unit, strict=True) if name not in judges)
     if not any(row.shift for row in training):  # all of the few shifted ones would validate
         return Rows(tuple(left), (), apart)
-    return Rows(training, tuple(row for row in left if row.group in judges), apart)
+    return Rows(training, tuple(row for row, name in zip(left, unit, strict=True) if name in judges), apart)
+
+
+def _judges(names: Sequence[str]) -> set[str]:
+    """Return the groups (or frames) that validate; none where there are few."""
+    order = np.argsort(Rng("validation", len(names)).uniforms(len(names)), kind="stable")
+    count = max(1, round(VALIDATED * len(names))) if len(names) >= FEWEST_VALIDATED else 0
+    return {names[i] for i in order[:count]}
 
 
 def family_of(shift: str) -> str:

@@ -44,6 +44,13 @@ def test_few_groups_spare_none_for_validation(tmp_path, source):
     assert rows_of(few, ()).validation == ()
 
 
+def test_where_few_sequences_are_known_frames_validate(feedback):
+    drive = replace(feedback, weights=tuple(replace(r, group="drive 7") for r in feedback.weights))
+    rows = rows_of(drive, ())
+    assert rows.validation
+    assert not {r.source for r in rows.training} & {r.source for r in rows.validation}
+
+
 def test_held_out_families_are_not_learned(feedback):
     mixed = replace(
         feedback, weights=tuple(replace(r, shift="weather/fog") if i % 2 and r.shift else r
