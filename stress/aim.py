@@ -19,6 +19,7 @@ from stress.lost import EMPHASIS, AimedSlice, losses_of
 from stress.mining import attributes_of
 from stress.plan import CLEAN, Cell, Plan, ShiftEntry
 from stress.results import Results
+from stress.tables import severity_of
 from synth.chain import Chain
 from synth.shift import FAMILIES
 
@@ -92,8 +93,9 @@ def aim_of(results: Results, identity: Mapping[str, Any], *, hold_out: Sequence[
     plan = Plan.make(identity["plan"])
     check_families(hold_out, plan)
     entries = {entry.name: entry for entry in plan.entries()}
-    run = {(str(c["shift"]), float(c["severity"])) for c in results.cells.select(["shift", "severity"]).to_pylist()}
-    cells = [cell for cell in plan.cells() if cell.shift != CLEAN and (cell.shift, float(cell.severity)) in run]
+    listed = results.cells.select(["shift", "severity"]).to_pylist()
+    run = {(str(c["shift"]), severity_of(c["severity"])) for c in listed}
+    cells = [cell for cell in plan.cells() if cell.shift != CLEAN and (cell.shift, severity_of(cell.severity)) in run]
     used = [cell for cell in cells if not set(families_of(entries[cell.shift])) & set(hold_out)]
     if not used:
         raise InputError(

@@ -18,6 +18,7 @@ from stress.mining import attributes_of, mined, objects_of, paired, words
 from stress.plan import CLEAN, Cell
 from stress.results import Results
 from stress.slices import Predicate, holds
+from stress.tables import severity_of
 
 PRIOR = 5.0  # objects
 EMPHASIS = 2.0  # of objects in confirmed slices
@@ -90,7 +91,7 @@ def _of_objects(results: Results, cells: Sequence[Cell], seed: int) -> Losses:
     pairs = list(zip(attributes["class"].tolist(), attributes["size"].tolist(), strict=True))
     kinds = {key: index for index, key in enumerate(sorted(set(pairs)))}
     kind = np.array([kinds[key] for key in pairs], np.int64)
-    place = {(cell.shift, float(cell.severity)): index for index, cell in enumerate(cells)}
+    place = {(cell.shift, severity_of(cell.severity)): index for index, cell in enumerate(cells)}
     where = zip(shifted["shift"].tolist(), shifted["severity"].tolist(), strict=True)
     cell_of = np.array([place.get((name, float(severity)), -1) for name, severity in where], np.int64)
     known = cell_of >= 0
@@ -128,7 +129,11 @@ def _invented(table: Mapping[str, Column], cells: Sequence[Cell]) -> NDArray[np.
     """Return (C,) finds where nothing is, beyond those of the clean frames."""
     invented = table["outcome"] == "invented"
     before = np.count_nonzero(invented & (table["shift"] == CLEAN))
-    now = [np.count_nonzero(invented & (table["shift"] == c.shift) & (table["severity"] == c.severity)) for c in cells]
+    severities = [severity_of(c.severity) for c in cells]
+    now = [
+        np.count_nonzero(invented & (table["shift"] == c.shift) & (table["severity"] == severity))
+        for c, severity in zip(cells, severities, strict=True)
+    ]
     return np.maximum(np.array(now, np.float64) - before, 0.0)
 
 

@@ -19,7 +19,7 @@ from stress.failures import Failure, regions_of
 from stress.folder import RunFolder, read_json
 from stress.plan import CLEAN, Cell
 from stress.results import Results
-from stress.tables import read_cell
+from stress.tables import read_cell, severity_of
 
 LEAST_SHARE = 0.001
 Columns = dict[str, NDArray[Any]]
@@ -40,7 +40,7 @@ def read_regions(results: Results, shifts: Collection[str] | None = None) -> Reg
     samples = results.table("samples").select(["sample_id", "group", "shift", "severity"])
     group_of = dict(zip(samples.column("sample_id").to_pylist(), samples.column("group").to_pylist(), strict=True))
     pairs = zip(samples.column("shift").to_pylist(), samples.column("severity").to_pylist(), strict=True)
-    cells = sorted(Cell(shift, float(severity)) for shift, severity in set(pairs))
+    cells = sorted(Cell(shift, severity_of(severity)) for shift, severity in set(pairs))
     names = list(results.summary["classes"]["evaluated"])
     before = _cell(results, Cell(CLEAN, 0.0), group_of)
     clean: list[Columns] = []

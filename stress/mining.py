@@ -30,6 +30,7 @@ from stress.plan import CLEAN
 from stress.results import Results, read
 from stress.slice_words import METRICS, NOUNS, words
 from stress.slices import Slice, find_slices, holds, holm
+from stress.tables import severity_of
 
 SCHEMA = "roadproof.mining/1"
 COLUMNS = (
@@ -141,6 +142,8 @@ def objects_of(results: Results) -> Columns:
             f"run {str(results.path)!r}: expected objects, or pictures with a class, to look for failures in; {why}"
         )
     found = {name: _column(table, name) for name in COLUMNS}
+    known, index = np.unique(found["severity"], return_inverse=True)
+    found["severity"] = np.array([severity_of(value) for value in known.tolist()], np.float64)[index]
     there = "distance_m" in table.column_names  # runs of earlier versions have none
     found["distance_m"] = _column(table, "distance_m") if there else np.full(table.num_rows, np.nan)
     found["width"] = _widths(results, found["sample_id"])

@@ -71,6 +71,15 @@ def read_cell(
     return table.filter(pa.array(~np.isin(index, list(excluded))))
 
 
+def severity_of(stored: float) -> float:
+    """Return a severity as the plan has it; the tables keep 32 bits, and 1.2 comes back as 1.2000000476837158.
+
+    >>> severity_of(float(np.float32(1.2)))
+    1.2
+    """
+    return float(f"{stored:.6g}")  # as cells are labelled
+
+
 def payload(table: pa.Table, scorer: Scorer, groups: NDArray[np.int64]) -> Payload:
     """Return what a scorer computes the figures of a cell from; groups (n samples,) index of each sample's group."""
     columns = {name: table.column(name).combine_chunks() for name in scorer.columns}

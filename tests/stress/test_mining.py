@@ -15,9 +15,12 @@ from click.testing import CliRunner
 import cli
 import stress
 from scenes.errors import InputError
+from scenes.folders import read_json
 from scenes.plugins import load_attribute
+from stress.aim import aim_of
 from stress.metrics.range import distances_m
-from stress.mining import _outlier, attributes_of, markdown, mine, words
+from stress.mined_regions import read_regions
+from stress.mining import _outlier, attributes_of, markdown, mine, objects_of, words
 from stress.slices import Predicate, _p_value, find_slices, halves
 from synth.boxworld import box_sample
 
@@ -154,6 +157,21 @@ def test_a_run_is_mined_and_the_blind_spot_named(tmp_path):
     result = CliRunner().invoke(cli.main, ["mine", str(tmp_path / "run"), "--least", "8"])
     assert result.exit_code == 0
     assert "Missed on clean frames too" in result.output
+
+
+@pytest.mark.parametrize("model", ["Detector", "Classifier", "Segmenter"])
+def test_severities_between_the_whole_ones_are_those_of_the_plan(tmp_path, model):
+    """The tables keep 32 bits, in which 4.7 is another number than in the plan."""
+    plan = {"shifts": "fog", "severities": [4.7], "resamples": 20, "explain": "none"}
+    stress.run(fake("Boxes")(6), fake(model)(), plan, tmp_path / "run", progress=False)
+    results = stress.read(tmp_path / "run")
+    assert set(pq.read_table(results.path / "samples.parquet").column("severity").to_pylist()) != {0.0, 4.7}
+    aim = aim_of(results, read_json(results.path / "plan.json"))
+    assert [cell.cell.label for cell in aim.cells] == ["weather/fog@4.7"]
+    if model == "Segmenter":
+        assert {f.cell.severity for f in read_regions(results).confused} == {4.7}
+    else:
+        assert set(objects_of(results)["severity"].tolist()) == {0.0, 4.7}
 
 
 def test_a_segmentation_run_is_mined_by_regions(tmp_path):
