@@ -24,8 +24,11 @@ class Command(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
+            from scenes.stopping import CleanStop, told
+
+            CleanStop().begin()  # to the end of the process: leaving may take a while too
             _hush()
-            click.echo(f"\nStopped. {stop}".rstrip() if str(stop) else "\nStopped.", err=True)
+            click.echo(f"\nStopped. {told(stop)}".rstrip(), err=True)
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
             import os

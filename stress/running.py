@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scenes.errors import InputError
 from scenes.sample import Dataset
+from scenes.stopping import CleanStop
 from stress.assemble import Facts, assemble
 from stress.cells import CellSummary, CellTask, Skip, used_groups
 from stress.environment import environment, usable_cores
@@ -112,7 +113,7 @@ def run(
     folder.check(identity)
     if folder.results.exists():
         return _already_done(folder)
-    with folder.locked():
+    with CleanStop() as stop, folder.locked():
         resumed = folder.check(identity)  # again: another process may just have let go of it
         if folder.results.exists():
             return _already_done(folder)
@@ -122,6 +123,7 @@ def run(
                 state = _Run(job, folder, executor, opened, report, resumed=resumed, command=command, started=started)
                 state.work(identity)
         except KeyboardInterrupt as error:
+            stop.begin()
             executor.close(now=True)
             folder.clear_temporary()
             raise Interrupted(f"The same command resumes the run in {folder.path}.") from error

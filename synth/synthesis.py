@@ -26,6 +26,7 @@ from scenes.folders import LOCK, TEMPORARY, differences, disk_errors, locked, no
 from scenes.images import StoredPicture
 from scenes.progress import Report, reporting
 from scenes.sample import Dataset, Sample
+from scenes.stopping import CleanStop
 from synth import manifest
 from synth.curating import Curator
 from synth.filters import REASONS, Duplicates
@@ -130,7 +131,7 @@ def run(
         return finished
     _check_work(job.work, identity)
     executor = _executor(job, workers)
-    with no_empty_folders(job.work), locked(job.work, "work folder"):
+    with CleanStop() as stop, no_empty_folders(job.work), locked(job.work, "work folder"):
         resumed = _check_work(job.work, identity)
         try:
             _probe(job, opened)
@@ -140,6 +141,7 @@ def run(
                 state.write(identity)
             executor.close()
         except KeyboardInterrupt as error:
+            stop.begin()
             executor.close(now=True)
             _clear(job.work)
             raise Interrupted(f"What is done is kept in {job.work}; the same command goes on from there.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,12 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt("Run the same command again to go on.")
 
     monkeypatch.setattr(stress.doctor, "examine", stop)
-    result = run("doctor")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        result = run("doctor")
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # to the end of the process
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert "Run the same command again" in result.output
 
