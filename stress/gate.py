@@ -33,7 +33,7 @@ from stress.plan import CLEAN
 from stress.results import Results, read
 from stress.slice_limits import SliceLimit
 
-Share = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Outcome = Literal["kept", "broken", "unknown"]
 
 
@@ -72,7 +72,7 @@ class ClassLimit(_Frozen):
 class Baseline(_Frozen):
     """How far the run may fall behind the baseline run, in units of the metric."""
 
-    tolerance: Share = 0.0
+    tolerance: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
 
 
 class Budget(_Frozen):
@@ -86,7 +86,7 @@ class Budget(_Frozen):
     cells: dict[str, CellLimit] = Field(default_factory=dict)
     classes: dict[str, ClassLimit] = Field(default_factory=dict)
     slices: tuple[SliceLimit, ...] = ()
-    maximum_loss: Annotated[float, Field(ge=0, le=1)] | None = None
+    maximum_loss: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
     calibration: CalibrationLimits | None = None
     ood: UnknownLimits | None = None
     baseline: Baseline | None = None

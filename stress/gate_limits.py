@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scenes.errors import InputError, did_you_mean
 
-Share = Annotated[float, Field(ge=0)]
-ScoreLimits = dict[str, Annotated[float, Field(ge=0, le=1)]]
+Share = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+ScoreLimits = dict[str, Annotated[float, Field(ge=0, le=1, strict=True)]]
 QUESTIONS = ("shift", "failure")
 
 

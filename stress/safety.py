@@ -15,6 +15,7 @@ unknown distance weigh as if they were within the stopping distance.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,12 @@ FEW_OBJECTS = 10  # under which a cell of the domain is not called covered
 RESAMPLES = 500
 VULNERABLE = (
     "person", "pedestrian", "people", "child", "rider", "cyclist", "bicyclist", "motorcyclist", "bicycle", "bike",
-    "motorcycle", "motorbike", "person_sitting", "wheelchair", "scooter",
+    "motorcycle", "motorbike", "motor", "person_sitting", "wheelchair", "scooter", "human", "man", "woman", "kid",
 )  # fmt: skip
-VEHICLES = ("car", "truck", "bus", "van", "train", "tram", "trailer", "caravan", "vehicle", "motor", "pickup", "suv")
+VEHICLES = (
+    "car", "truck", "bus", "van", "train", "tram", "trailer", "caravan", "vehicle", "pickup", "suv", "autorickshaw",
+)  # fmt: skip
+Number = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Columns = Mapping[str, NDArray[Any]]
 
 
@@ -51,12 +55,12 @@ class Weights(BaseModel):
     """What a miss weighs; see the module. classes: road user of each class where its name does not tell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    vulnerable: Annotated[float, Field(ge=0)] = 3.0
-    vehicle: Annotated[float, Field(ge=0)] = 1.0
-    other: Annotated[float, Field(ge=0)] = 0.3
-    speed_kmh: Annotated[float, Field(gt=0, le=300)] = 50.0
-    reaction_s: Annotated[float, Field(ge=0, le=10)] = 1.0
-    braking_m_per_s2: Annotated[float, Field(gt=0, le=15)] = 6.0
+    vulnerable: Number = 3.0
+    vehicle: Number = 1.0
+    other: Number = 0.3
+    speed_kmh: Annotated[float, Field(gt=0, le=300, strict=True)] = 50.0
+    reaction_s: Annotated[float, Field(ge=0, le=10, strict=True)] = 1.0
+    braking_m_per_s2: Annotated[float, Field(gt=0, le=15, strict=True)] = 6.0
     classes: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
@@ -85,15 +89,18 @@ class Weights(BaseModel):
         return made
 
     def road_user(self, class_name: str) -> str:
-        """Return the road user of a class.
+        """Return the road user of a class: by its name, a level of it (`human.pedestrian.adult`), or its last word.
 
         >>> Weights().road_user("Pedestrian"), Weights().road_user("bus"), Weights().road_user("traffic light")
         ('vulnerable', 'vehicle', 'other')
         """
-        name = class_name.lower().strip()
         if class_name in self.classes:
             return self.classes[class_name]
-        return "vulnerable" if name in VULNERABLE else "vehicle" if name in VEHICLES else "other"
+        name = re.sub(r"[\s_-]+", "_", class_name.lower().strip())
+        levels = [name, *name.split(".")]
+        said = {*levels, *(level.rpartition("_")[2] for level in levels)}
+        said |= {word.removesuffix("s") for word in said}
+        return "vulnerable" if said & set(VULNERABLE) else "vehicle" if said & set(VEHICLES) else "other"
 
     def stopping_m(self, speed_kmh: float | None = None) -> float:
         """Return the metres to a standstill.
@@ -166,7 +173,7 @@ def assessed(results: Results, weights: Weights) -> dict[str, Any]:
             {"condition": r["condition"], "road_user": r["road_user"], "distance": r["distance"], "n": r["n"]}
             for r in domain if r["state"] != "covered" and r["distance"] != UNKNOWN
         ],
-        "notes": _notes(table, counted, shifts),
+        "notes": [*_notes(table, counted, shifts), *_unmet(results, table, weights)],
     }  # fmt: skip
 
 
@@ -273,6 +280,13 @@ def _users(table: Columns, weights: Weights) -> dict[str, list[str]]:
     for name in sorted(set(table["class_name"].tolist())):
         found[weights.road_user(name)].append(name)
     return found
+
+
+def _unmet(results: Results, table: Columns, weights: Weights) -> list[str]:
+    """Say which classes of the weights the run does not have: they may be misspelt."""
+    known = sorted({*table["class_name"].tolist(), *map(str, results.summary["classes"]["evaluated"])})
+    missing = [f"{name!r}{did_you_mean(name, known)}" for name in weights.classes if name not in known]
+    return [f"The weights name classes that the run does not have: {', '.join(missing)}."] if missing else []
 
 
 def _notes(table: Columns, counted: Counted, shifts: list[str]) -> list[str]:

@@ -34,7 +34,7 @@ class SliceLimit(BaseModel):
     """The least recall of one slice; without family, shift or severity it is that on the clean frames."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-    recall: Annotated[float, Field(ge=0, le=1)]
+    recall: Annotated[float, Field(ge=0, le=1, strict=True)]
     class_: str | None = Field(default=None, alias="class")
     size: str | None = None
     position: str | None = None

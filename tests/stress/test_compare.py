@@ -204,6 +204,9 @@ def test_wrong_labels_and_metrics_are_told(runs):
         ("classes: {cat: {clean: 1}}", "of class 'cat'"),
         ("certain: true", "sets no limit"),
         ("baseline: {tolerance: 0}", "--baseline RUN goes with"),
+        ("baseline: {tolerance: 2}", "baseline.tolerance"),  # per cent: nothing would ever fall behind
+        ("minimum: {mpc: yes}", "minimum.mpc"),
+        ("calibration: {d_ece: .inf}", "calibration.d_ece"),
         ("", "expected 'key: value' lines"),
     ],
 )

@@ -36,6 +36,27 @@ def test_stopping_distances_and_weights_are_those_of_the_formula():
     assert Weights(classes={"pole": "vehicle"}).road_user("pole") == "vehicle"
 
 
+@pytest.mark.parametrize(
+    ("user", "names"),
+    [
+        ("vulnerable", "human.pedestrian.adult,vehicle.bicycle,other person,Person sitting,cyclists,motor,human"),
+        ("vehicle", "vehicle.car,construction vehicle,Cars,bus,Pickup Truck,autorickshaw"),
+        ("other", "traffic light,bus stop,static_object.bicycle_rack,animal,movable_object.barrier"),
+    ],
+)
+def test_people_are_people_under_the_names_that_data_sets_have(user, names):
+    assert {name: Weights().road_user(name) for name in names.split(",")} == dict.fromkeys(names.split(","), user)
+
+
+def test_a_class_that_is_not_there_and_a_weight_without_end_are_told(run, tmp_path):
+    notes = assess(run, Weights(classes={"cra": "vulnerable"}))["notes"]
+    assert any("'cra'" in note and "car" in note for note in notes)
+    for text in ("vulnerable: .inf", "vehicle: yes"):
+        (tmp_path / "weights.yaml").write_text(text)
+        with pytest.raises(InputError, match="weights"):
+            Weights.from_yaml(tmp_path / "weights.yaml")
+
+
 def test_weighted_misses_are_counted_by_hand(run):
     found = assess(run)
     rows = [r for r in stress.read(run).objects.to_pylist() if r["outcome"] not in ("ignored", "invented", "duplicate")]
