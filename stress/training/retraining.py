@@ -143,7 +143,14 @@ class _Work:
 
     def _check(self) -> Dataset:
         """Open model and test, and raise what is wrong with them before anything is made."""
-        if self.command is None:
+        if self.command is not None:
+            Command(self.command, None, self.trained_model)  # raises what is wrong with it
+            if self.held_out:
+                raise InputError(
+                    "held-out: an external trainer reads the feedback folder itself: make the feedback without these "
+                    "families instead (roadproof feedback --hold-out)"
+                )
+        else:
             from stress.training.learners import learner_of
 
             loaded = self.model.load() if self.model.spec else arms_of.load_copy(self.model)
@@ -197,11 +204,6 @@ class _Work:
             outside = Command(self.command, start.resolve(), self.trained_model)
             if outside.needs_start() and not start.exists():
                 save_state(self._module_state(), start)
-            if self.held_out:
-                raise InputError(
-                    "held-out: an external trainer reads the feedback folder itself: make the feedback without these "
-                    "families instead (roadproof feedback --hold-out)"
-                )
         clean = write_clean(self.feedback, self.out / "data" / "clean", workers=self.cores, report=report)
         data = {FEEDBACK: self.feedback.path, "clean": clean, "standard": clean}
         if outside is not None:

@@ -219,6 +219,13 @@ def test_a_trainer_of_ones_own_gets_data_of_equal_size(place, tmp_path):
     assert "left no curve.csv" in reports.proof.render(made.summary)
 
 
+def test_a_wrong_trainer_is_told_before_anything_is_written(place, tmp_path):
+    for options in ({"trainer": "train {data}"}, {"trainer": "train {data} {out}", "held_out": "weather"}):
+        with pytest.raises(InputError, match=r"has to name \{out\}|reads the feedback folder itself"):
+            stress.retrain(None, place / "feedback", tmp_path / "out", progress=False, **options)
+        assert not (tmp_path / "out").exists()
+
+
 def test_the_command_prints_what_came_of_it(proved, place, tmp_path):
     from click.testing import CliRunner
 
