@@ -58,6 +58,7 @@ class NerfScene:
     about: Mapping[str, Any] = field(default_factory=dict)  # settings, quality and notes of the fit
     renderer: ClassVar[str] = "nerf"
     editable: ClassVar[bool] = False
+    whole_visibility: ClassVar[bool] = True  # what the frame cuts off counts as hidden
 
     @property
     def tasks(self) -> tuple[Task, ...]:

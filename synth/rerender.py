@@ -34,7 +34,7 @@ def render_again(sample: Sample, *, who: str, camera: Camera | None = None, edit
     annotations = in_order(sample.annotations, rendered.annotations)
     meta = {**sample.meta, "renderer": rendered.meta.get("renderer", EXACT)}
     unseen = rendered.meta.get("unseen")
-    if camera is not None and annotations.visibility is not None:
+    if camera is not None and annotations.visibility is not None and not _counts_beyond_frame(sample):
         visibility = annotations.visibility.copy()
         visibility[: len(sample.annotations)] *= share_inside(sample, camera)
         annotations = replace(annotations, visibility=visibility)
@@ -52,6 +52,11 @@ def render_again(sample: Sample, *, who: str, camera: Camera | None = None, edit
         return result
     touched = {edit.instance_id for edit in edits if isinstance(edit, Turn | Move | Reshape | Remove)}
     return note(result, "destroyed", unknown_objects(result, view, unseen, touched))
+
+
+def _counts_beyond_frame(sample: Sample) -> bool:
+    """Tell whether the scene's own visibility already takes off what the frame's edge cuts, as fitted scenes' does."""
+    return bool(getattr(sample.scene, "whole_visibility", False))
 
 
 def renderer_of(sample: Sample) -> str:
@@ -110,7 +115,7 @@ def _window_of_box(box: NDArray[np.float32], camera: Camera) -> tuple[slice, sli
 def share_inside(sample: Sample, camera: Camera) -> NDArray[np.float32]:
     """Return (N,) the share of each object's visible pixels that a camera still has in its frame.
 
-    A renderer's visibility is that of what is in the frame; what the frame's edge cuts is hidden as well.
+    The town's visibility is that of what is in the frame; what the frame's edge cuts is hidden as well.
     """
     shares = np.ones(len(sample.annotations), np.float32)
     if sample.camera is None:

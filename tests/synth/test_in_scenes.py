@@ -21,6 +21,7 @@ from synth.boxworld import box_sample
 from synth.contracts import ShiftContract, check_shift_laws, disagreement
 from synth.pipeline import params_as_mapping, replay, shifted
 from synth.registry import create
+from synth.rerender import render_again
 
 WIDTH, HEIGHT = 96, 64
 SCENE: dict[str, Any] = {"renderer": "scene"}
@@ -120,6 +121,20 @@ def test_laws_hold_in_splats(name: str, options: dict[str, Any], splats: Sample)
             "test_distance_does_not_fall_with_severity",
         ):
             getattr(Check(), law)()
+
+
+def test_what_the_frame_cuts_off_is_counted_once(splats: Sample) -> None:
+    assert splats.scene is not None
+    assert splats.camera is not None
+    aside = replace(splats.camera, world_to_cam=look(position=(0.2, 0.3, 1.5), yaw_rad=-0.41, pitch_rad=-0.1))
+    seen = render_again(splats, who="test", camera=aside).annotations
+    direct = splats.scene.render(aside).annotations
+    row = direct.instance_ids.tolist().index(1)
+    assert direct.boxes[row, 0] == 0  # half of it is out of the frame
+    assert direct.visibility is not None
+    assert seen.visibility is not None
+    assert 0.2 < direct.visibility[row] < 0.8
+    assert seen.visibility[0] == pytest.approx(direct.visibility[row])
 
 
 def test_objects_moved_are_where_they_went(splats: Sample) -> None:
