@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from scenes.splats.labels import SOLID, annotate, without_specks
 from scenes.splats.lift import chosen_by_boxes, lifted
 from scenes.splats.loss import psnr
 from scenes.splats.making import CHECKPOINT_FILE, fit_scene
+from scenes.splats.others import load_other
 from scenes.splats.relight import LEVEL, Frame, light_of, relit
 from scenes.splats.sides import directions, unknown_side
 
@@ -59,13 +61,15 @@ class GaussianScene:
     about: Mapping[str, Any] = field(default_factory=dict)  # settings, PSNR (dB) and notes of the fit
     backend: Backend = "auto"
     renderer: ClassVar[str] = "splats"
+    whole_visibility: ClassVar[bool] = True  # what the frame cuts off counts as hidden
 
     def render(self, camera: Camera, edits: Sequence[Edit] = (), *, sample_id: str | None = None) -> Sample:
         """Return the labelled frame that `camera` sees after `edits`.
 
         `meta["unseen"]` (H, W) is True where nothing is known of the scene, see `unseen_map`.
         """
-        editor = Editor(self.cloud, dict(self.objects), _load_other, light=light_of(self.about))
+        load = partial(load_other, class_names=self.class_names)
+        editor = Editor(self.cloud, dict(self.objects), load, light=light_of(self.about))
         editor.carry_out(edits)
         cloud = editor.cloud
         picture, alpha, best, _ = self._rasterise(cloud, camera)
@@ -303,11 +307,3 @@ def open_scene(path: str | Path, *, backend: Backend = "auto") -> GaussianScene:
         if isinstance(error, InputError):
             raise
         raise InputError(f"scene {file}: cannot be read: {type(error).__name__} {error}") from error
-
-
-def _load_other(source: str) -> tuple[Cloud, dict[int, SplatObject]]:
-    """Return Gaussians and objects of another scene, for `Add`."""
-    if not Path(source).exists():
-        raise InputError(f"Add: {source}: no such scene; expected copy:ID, SCENE:ID or FILE.ply")
-    other = open_scene(source)
-    return other.cloud, dict(other.objects)

@@ -69,6 +69,8 @@ class Editor:
         self.fog: SetFog | None = None
         self.falling: SetRain | SetSnow | None = None
         self._load = load
+        most = 0 if cloud.instances is None or not len(cloud) else int(cloud.instances.max())
+        self._next = max([most, *self.objects]) + 1  # an id is never given twice
 
     def carry_out(self, edits: Sequence[Edit]) -> None:
         """Apply every edit; raise `InputError` for one that names what is not there or what Gaussians cannot do."""
@@ -196,7 +198,7 @@ class Editor:
         else:
             cloud, objects = self._load(edit.kind)
             cloud, number = replace(cloud, instances=torch.ones(len(cloud), dtype=torch.int32)), "1"
-            objects = {1: SplatObject()}
+            objects = {1: SplatObject(ignore=True)}  # a class that nobody knows
         if not number.isdecimal():
             raise InputError(f"Add: expected copy:ID, SCENE:ID or FILE.ply, got {edit.kind!r}")
         other = Editor(cloud, objects, self._load)
@@ -205,10 +207,12 @@ class Editor:
         except InputError as error:
             raise InputError(f"Add: {edit.kind}: {error}") from None
         motion = _placing(edit, frame, self._ground(frame))
-        new = max([*self.objects, int(self.cloud.instances.max()) if self.cloud.instances is not None else 0]) + 1
+        new = self._next
+        self._next += 1
         thing = objects[int(number)]
         box = None if thing.box_3d is None else moved_box(thing.box_3d, motion)
-        self.objects[new] = replace(thing, box_3d=box)
+        words = {**thing.attributes, "actor": new} if "actor" in thing.attributes else thing.attributes
+        self.objects[new] = replace(thing, box_3d=box, attributes=words)
         if source == "copy":
             self.motions[new] = motion @ self.motions.get(int(number), np.eye(4))
         else:

@@ -290,6 +290,35 @@ def test_add_copies_an_object_of_this_or_another_scene(tmp_path: Path) -> None:
     assert placed.image[24, 28].argmax() == 2
 
 
+def test_objects_of_another_scene_have_its_classes_by_name(tmp_path: Path) -> None:
+    scene = replace(two_balls(), class_names=("wall", "red", "blue"))
+    words = {i: replace(thing, label=i, attributes={"actor": i}) for i, thing in scene.objects.items()}
+    classes = torch.where(scene.cloud.instances > 0, scene.cloud.instances, 0).to(torch.int16)
+    scene = replace(scene, objects=words, cloud=replace(scene.cloud, classes=classes))
+    others = {i: replace(thing, label=2 - i) for i, thing in words.items()}
+    other = replace(scene, class_names=("blue", "green", "wall"), objects=others,
+                    cloud=replace(scene.cloud, classes=2 - classes))  # fmt: skip
+    other.save(tmp_path / "other")
+    for number, label, kind in ((2, 2, 2), (1, 0, -1)):  # blue has its place there, green has none
+        seen = scene.render(camera(), [Add(f"{tmp_path / 'other'}:{number}", 6.0, 0.5)])
+        row = seen.annotations.instance_ids.tolist().index(3)
+        assert (seen.annotations.labels[row], seen.annotations.ignore[row]) == (label, kind < 0)
+        assert seen.annotations.segmentation is not None
+        assert set(seen.annotations.segmentation[seen.instances == 3].tolist()) == {kind}
+    seen = scene.render(camera(), [Add(str(tmp_path / "other" / "gaussians.ply"), 6.0, 0.5)])
+    assert seen.annotations.ignore[seen.annotations.instance_ids.tolist().index(3)]
+
+
+def test_an_object_put_in_is_one_of_its_own() -> None:
+    scene = two_balls()
+    scene = replace(scene, objects={i: replace(t, attributes={"actor": i}) for i, t in scene.objects.items()})
+    again = scene.render(camera(), [Remove(2), Add("copy:1", 8.0, 2.0)])  # not the one that is gone
+    assert again.annotations.instance_ids.tolist() == [1, 3]
+    assert again.annotations.attributes[1]["actor"] == 3
+    left = scene.render(camera(), [Add("copy:1", 8.0, 2.0), Remove(1)])
+    assert left.annotations.instance_ids.tolist() == [2, 3]
+
+
 def test_fog_takes_contrast_with_distance() -> None:
     scene = two_balls()
     clear, fog = (scene.render(camera(), edits).image.astype(float) for edits in ([], [SetFog(10.0, 0.6)]))
