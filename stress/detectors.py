@@ -43,8 +43,15 @@ def _knn(z: torch.Tensor, classes: torch.Tensor) -> Fit:
 
 
 def _mahalanobis(vectors: Vectors, classes: torch.Tensor) -> Fit:
-    """Measure in the directions of largest spread, at most one for every four frames, so that the covariance holds."""
-    project = _whitened(vectors, min(MOST_DIRECTIONS, len(vectors) // 4))
+    """Measure in the directions of largest spread, at most one for every four frames, so that the covariance holds.
+
+    The frames of a class say less by one, which its mean takes. Where that leaves less than half of them (many classes,
+    few frames of each) there is one mean of all, as the spread within classes would be that of next to nothing.
+    """
+    free = len(vectors) - 1 - int(classes.max())
+    if 2 * free < len(vectors):
+        classes, free = torch.zeros_like(classes), len(vectors) - 1
+    project = _whitened(vectors, min(MOST_DIRECTIONS, free // 4))
     detector = Mahalanobis(None)
     detector.fit_features(project(vectors).float(), classes)
     return lambda z: np.asarray(detector.predict_features(project(z).float()).numpy(), np.float64)
@@ -85,8 +92,15 @@ def _flow(vectors: Vectors) -> Fit:
 
 
 def _vim(z: torch.Tensor, classes: torch.Tensor, head: Any) -> Fit:
+    """Keep as many principal directions as the paper's code (1,000 or 512 of wide embeddings), else half of the width.
+
+    But at most one for every four frames: what frames leave out of a space that they span themselves is nothing but
+    rounding, and the virtual logit would be measured in units of it.
+    """
     width = z.shape[1]
-    detector = ViM(None, d=512 if width >= 768 else max(1, width // 2), w=head.weight.cpu(), b=head.bias.cpu())
+    most = 1000 if width >= 2048 else 512 if width >= 768 else width // 2
+    principal = max(1, min(most, len(z) // 4))
+    detector = ViM(None, d=principal, w=head.weight.cpu(), b=head.bias.cpu())
     detector.fit_features(z, classes)
     return _applied(detector.predict_features)
 

@@ -2,7 +2,8 @@
 
 Where the model is a torch module, a hook reads it: the input of the last linear layer of a classifier, else the last
 level of the encoder or backbone (else the first layer worth explaining), averaged over the frame. An adapter that runs
-another module than `module` names it in `running`. A model that has no module but `embed(images)` is asked.
+another module than `module` names it in `running`. A model of which nothing can be read like this, but which has
+`embed(images)`, is asked. Reading never disturbs the prediction: what the hook cannot make a vector of has none.
 """
 
 from __future__ import annotations
@@ -54,19 +55,19 @@ class Recorder:
             handle.remove()
 
     def _keep(self, _: Any, given: Any, out: Any = None) -> None:
-        pooled = _pooled(given[0] if self._takes_input else out)
-        self._seen.append(None if pooled is None else pooled.detach().float().cpu().numpy())
+        try:
+            pooled = _pooled(given[0] if self._takes_input else out)
+            self._seen.append(None if pooled is None else pooled.detach().float().cpu().numpy())
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):  # called by keyword, no tensor, ...
+            self._seen.append(None)
 
     def vectors(self, images: Sequence[Image]) -> Vectors | None:
         """Return one vector each of the images that were just predicted; None where they cannot be told apart."""
-        if self._hooked is None:
+        seen, self._seen = self._seen, []
+        found = _joined(seen, len(images))
+        if found is None and callable(getattr(self.model, "embed", None)):
             found = self._asked(images)
-        elif not self._seen or any(part is None for part in self._seen):
-            return None
-        else:
-            found = np.concatenate(self._seen)
-        self._seen = []
-        if found.ndim != 2 or len(found) != len(images) or not np.isfinite(found).all():
+        if found is None or found.ndim != 2 or len(found) != len(images) or not np.isfinite(found).all():
             return None
         return np.clip(found, -LARGEST, LARGEST)
 
@@ -75,7 +76,10 @@ class Recorder:
             return np.asarray(self.model.embed(list(images)), np.float32)
         except Exception as error:
             told = " ".join(str(error).split()) or "no message"
-            raise InputError(f"model {self.model.name!r} raised {type(error).__name__} in embed: {told}") from error
+            raise InputError(
+                f"model {self.model.name!r} raised {type(error).__name__} in embed: {told}; mend it, or leave it out "
+                "with 'dependability: {embeddings: 0}' in the plan"
+            ) from error
 
 
 def last_linear(model: Any) -> nn.Linear | None:
@@ -107,7 +111,7 @@ def odin_scores(model: Any, images: Sequence[Image]) -> NDArray[np.float32] | No
             detector = ODIN(_Callable(logits), eps=ODIN_EPS, temperature=ODIN_TEMPERATURE)
             try:
                 found.append(float(detector.predict(model.tensors([image]))[0]))
-            except RuntimeError:  # gradients do not pass: an operation without derivative, or in place
+            except Exception:  # gradients do not pass, or the model's own code does not take them: there is no score
                 return None
     return np.asarray(found, np.float32)
 
@@ -123,10 +127,19 @@ class _Callable:
         return logits
 
 
+def _joined(seen: list[Any], n: int) -> Vectors | None:
+    """Return (n, D) what a hook saw; None where it saw nothing, or other than one vector a picture."""
+    shapes = {part.shape[1:] for part in seen if part is not None}
+    if not seen or any(part is None for part in seen) or len(shapes) != 1 or sum(len(part) for part in seen) != n:
+        return None
+    joined: Vectors = np.concatenate(seen)
+    return joined
+
+
 def _network(model: Any) -> Any:
     """Return the torch module that runs in `predict`, None where there is none."""
-    network = getattr(model, "running", None) or getattr(model, "module", None)
-    return network if hasattr(network, "named_modules") else None
+    named = (getattr(model, name, None) for name in ("running", "module"))
+    return next((network for network in named if hasattr(network, "named_modules")), None)
 
 
 def _source(model: Any) -> tuple[Any, bool]:

@@ -72,6 +72,7 @@ class Reference:
     clean: Scores
     clean_index: NDArray[np.int64]
     least: float
+    width: int  # of the embeddings
 
 
 def reference_of(task: Task, clean: Pictures, halves: Halves, head: Any, *, flow: bool) -> Reference:
@@ -80,12 +81,13 @@ def reference_of(task: Task, clean: Pictures, halves: Halves, head: Any, *, flow
     values = frame_values(clean, FRAME_SCORE[task])
     known = values[~np.isnan(values)]
     least = 1.0 if task == "classification" else HALF * float(np.median(known)) if len(known) else np.nan
-    return Reference(detectors, frame_scores(task, clean, detectors), clean.index, least)
+    width = embeddings(clean)[1].shape[1]
+    return Reference(detectors, frame_scores(task, clean, detectors, width), clean.index, least, width)
 
 
 def told(task: Task, cell: Pictures, against: Reference, weights: Weights, *, clean: bool) -> list[UnknownFigure]:
     """Return what the scores of one cell tell. weights: of the groups that are judged."""
-    scores = frame_scores(task, cell, against.detectors)
+    scores = frame_scores(task, cell, against.detectors, against.width)
     values = frame_values(cell, FRAME_SCORE[task])
     scored = ~np.isnan(values)
     failed = values < against.least
@@ -100,8 +102,11 @@ def told(task: Task, cell: Pictures, against: Reference, weights: Weights, *, cl
     return found + _of_parts(task, cell, weights)
 
 
-def frame_scores(task: Task, cell: Pictures, detectors: Mapping[str, Fit]) -> Scores:
-    """Return (I,) scores of each picture of a cell, NaN where one has none; scores that no picture has are left out."""
+def frame_scores(task: Task, cell: Pictures, detectors: Mapping[str, Fit], width: int) -> Scores:
+    """Return (I,) scores of each picture of a cell, NaN where one has none; scores that no picture has are left out.
+
+    width: of the embeddings that the detectors are fitted on
+    """
     scores: Scores = {}
     if task == "classification":
         three = np.array(cell.columns["frame_scores"].flatten().to_numpy(), np.float64).reshape(-1, 3)
@@ -111,7 +116,7 @@ def frame_scores(task: Task, cell: Pictures, detectors: Mapping[str, Fit]) -> Sc
         scores = dict(zip(pixels.SCORES, pixels.frame_scores(cell.columns["pixel_sums"]).T, strict=True))
     else:
         scores = _of_finds(cell)
-    rows, vectors = embeddings(cell)
+    rows, vectors = embeddings(cell, width) if detectors else (np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
     for name, detector in detectors.items():
         scores[name] = np.full(len(cell.group), np.nan)
         if len(rows):
@@ -119,14 +124,21 @@ def frame_scores(task: Task, cell: Pictures, detectors: Mapping[str, Fit]) -> Sc
     return {name: values for name, values in scores.items() if not np.isnan(values).all()}
 
 
-def embeddings(cell: Pictures) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return which pictures of a cell have an embedding, and the embeddings (M, D)."""
+def embeddings(cell: Pictures, width: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return which pictures of a cell have an embedding, and the embeddings (M, D).
+
+    width: D, that most of them have where it is not given; what a model gives in another width has none
+    """
     column = cell.columns["embedding"]
     rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
     if not len(rows):
         return rows, np.zeros((0, 0), np.float32)
     parts = [np.frombuffer(value, np.float16) for value in column.take(pa.array(rows)).to_pylist()]
-    return rows, np.stack(parts).astype(np.float32)
+    widths = np.array([len(part) for part in parts])
+    width = int(np.bincount(widths).argmax()) if width is None else width
+    same = widths == width
+    vectors = np.array([part for part, fits in zip(parts, same, strict=True) if fits], np.float32)
+    return rows[same], vectors.reshape(-1, width)
 
 
 def frame_values(cell: Pictures, key: str) -> NDArray[np.float64]:
@@ -193,7 +205,7 @@ def _of_finds(cell: Pictures) -> Scores:
     return {
         "top_score": -top,
         "mean_score": -total / np.maximum(count, 1),
-        "sum_score": -np.bincount(picture, values, minlength=n),
+        "sum_score": -np.bincount(picture, values, minlength=n).astype(np.float64),  # whole numbers where none is found
     }
 
 
@@ -201,10 +213,10 @@ def _fitted(task: Task, clean: Pictures, halves: Halves, head: Any, *, flow: boo
     """Return detectors fitted on the embeddings of the first half of the clean groups."""
     rows, vectors = embeddings(clean)
     mine = halves.fit[clean.group[rows]] if len(rows) else np.zeros(0, np.bool_)
-    if mine.sum() < FEWEST_TO_FIT:
-        return {}
     truth = clean.columns["truth"].flatten().to_numpy()[rows] if task == "classification" else np.zeros(len(rows), int)
+    known = mine & (truth >= 0)
+    if known.sum() < FEWEST_TO_FIT:
+        return {}
     from stress.detectors import fit_detectors
 
-    known = mine & (truth >= 0)
     return fit_detectors(vectors[known], truth[known], head, flow=flow)

@@ -12,6 +12,7 @@ from pytorch_ood.detector import KNN, ODIN, EnergyBased, ReAct, ViM
 from torch import nn
 
 import stress
+from scenes.errors import InputError
 from scenes.plugins import load_attribute
 from stress.adapters import load_model
 from stress.adapters.checked import checked
@@ -178,3 +179,69 @@ def test_both_questions_are_answered_in_a_run(tmp_path):
     assert not any(key[1] == "shift" and key[2] == "clean" for key in rows)
     failure = rows["msp", "failure", "clean"]
     assert failure["positives"] + failure["negatives"] == 30
+
+
+def test_vim_measures_in_units_of_what_frames_leave_out_and_not_of_rounding():
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    head = nn.Linear(512, 10)
+    near = np.abs(rng.normal(size=(40, 512))).astype(np.float32)  # fewer frames than principal directions of the paper
+    others = np.abs(rng.normal(size=(40, 512))).astype(np.float32)
+    vim = fit_detectors(near, rng.integers(0, 10, 40), head)["vim"]
+    assert np.abs(vim(others)).max() < 100 * np.abs(vim(near)).max()
+
+
+def test_mahalanobis_holds_where_every_class_has_one_frame():
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(80, 12)).astype(np.float32)
+    of_one = fit_detectors(near, np.zeros(80, int), None)["mahalanobis"]
+    of_each = fit_detectors(near, np.arange(80), None)["mahalanobis"]
+    np.testing.assert_allclose(of_each(near + 5), of_one(near + 5), rtol=1e-6)
+
+
+class Odd(nn.Module):
+    """A classifier that calls its last layer by keyword, on which hooks of the input see nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(input=x.mean((2, 3)))
+
+
+def test_what_cannot_be_read_disturbs_no_prediction_and_a_model_that_embeds_is_asked_instead():
+    model = checked(
+        DenseModule(Odd(), task="classification", name="odd", class_names=("car", "person", "sign"), device="cpu")
+    )
+    assert read(model) is None
+    model.model.embed = lambda images: np.array([[i.mean()] for i in images])
+    assert read(model).shape == (6, 1)
+
+
+class Fickle:
+    """A detector of nothing whose embedding is of two widths, and which breaks at will."""
+
+    name, task, class_names = "fickle", "detection", ("car", "person", "sign")
+    error = None
+
+    def predict(self, images):
+        return [{"boxes": np.zeros((0, 4)), "labels": np.zeros(0, int), "scores": np.zeros(0)} for _ in images]
+
+    def embed(self, images):
+        if self.error is not None:
+            raise self.error
+        return np.stack([np.full(4 + int(image.mean()) % 2, image.mean()) for image in images])
+
+
+def test_embeddings_of_another_width_are_none_and_an_embed_that_fails_is_told(tmp_path):
+    data = load_attribute(f"{FAKES}:Boxes", what="test part")(60)
+    plan = {"shifts": ["night"], "severities": [1, 5], "resamples": 20, "batch_size": 1, "explain": 0}
+    found = stress.run(data, Fickle(), plan, tmp_path / "run", progress=False).results.summary
+    assert found["ood"] is not None
+    broken = Fickle()
+    broken.error = KeyError("no such layer")
+    with pytest.raises(InputError, match="embeddings: 0"):
+        stress.run(data, broken, plan, tmp_path / "broken", progress=False)
+    plan["dependability"] = {"embeddings": 0}
+    assert stress.run(data, broken, plan, tmp_path / "without", progress=False).path.exists()
