@@ -155,7 +155,7 @@ def ece(binned: Sums) -> Draws:
 
 
 def adaptive_ece(answers: Answers, weights: Weights) -> Draws:
-    """Return (B,) calibration error over bins of equal mass."""
+    """Return (B,) calibration error over bins of equal mass; answers of one confidence are spread over their bins."""
     sure, right = answers.confidence, answers.right.astype(np.float64)
     order = np.argsort(sure, kind="stable")
     return _equal_mass(sure[order], right[order], answers.group[order], weights)
@@ -173,11 +173,23 @@ def _equal_mass(confidence, right, group, weights):  # type: ignore[no-untyped-d
         if total == 0.0:
             continue
         gap[:] = 0.0
-        seen = 0.0
-        for i in range(n):
-            w = float(weights[b, group[i]])
-            gap[min(int(seen * BINS / total), BINS - 1)] += w * (right[i] - confidence[i])
-            seen += w
+        seen, i = 0.0, 0
+        while i < n:
+            j, mass, apart = i, 0.0, 0.0
+            while j < n and (j == i or confidence[j] == confidence[i]):
+                w = float(weights[b, group[j]])
+                mass += w
+                apart += w * (right[j] - confidence[j])
+                j += 1
+            start, end = seen * BINS / total, (seen + mass) * BINS / total
+            k = min(int(start), BINS - 1)
+            if j == i + 1:
+                gap[k] += apart
+            elif mass > 0.0:  # equal ones have no order: each bin has its share of all of them
+                while k < BINS and k < end:
+                    gap[k] += apart * (min(end, k + 1.0) - max(start, float(k))) / (end - start)
+                    k += 1
+            seen, i = seen + mass, j
         out[b] = np.abs(gap).sum() / total
     return out
 

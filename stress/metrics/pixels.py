@@ -106,10 +106,14 @@ def scaled(
 
 
 def fit_temperature(table: Mapping[str, pa.Array], fit: NDArray[np.bool_]) -> float | None:
-    """Return the temperature of TEMPERATURES with the least NLL over the pictures `fit` (I,)."""
+    """Return the temperature of TEMPERATURES with the least NLL over the pictures `fit` (I,).
+
+    None where pixels are too few, or all right or all wrong.
+    """
     columns = _stacked(table["pixel_scaled"], len(TEMPERATURES) * N_SCALED).reshape(-1, len(TEMPERATURES), N_SCALED)
     sums = columns[fit[_known(table["pixel_scaled"])]].astype(np.float64).sum(axis=0)
-    if sums[0, : 3 * BINS : 3].sum() < FEWEST_ANSWERS:
+    answers, right = sums[0, : 3 * BINS : 3].sum(), sums[0, 1 : 3 * BINS : 3].sum()
+    if answers < FEWEST_ANSWERS or right in (0.0, answers):
         return None
     return float(TEMPERATURES[int(sums[:, 3 * BINS].argmin())])
 

@@ -105,3 +105,18 @@ def test_probabilities_of_zero_stay_finite():
     answers = Answers.of_shares(shares, (np.arange(60) // 2) % 3, np.zeros(60, int))
     assert np.isfinite(answers.nll).all()
     assert np.isfinite(calibration.scale(shares, 3.0)).all()
+
+
+def test_adaptive_bins_do_not_depend_on_the_order_of_answers_that_are_equally_sure():
+    right = np.arange(100) < 50  # the classes of an image folder come one after another
+    weights = group_weights(10, 20, seed=0)
+    apart = [
+        calibration.adaptive_ece(Answers.of_finds(np.full(100, 0.5), r, np.arange(100) % 10), weights)
+        for r in (right, right[::-1], np.tile([True, False], 50))
+    ]
+    np.testing.assert_allclose(apart[0][0], 0.0, atol=1e-12)
+    np.testing.assert_allclose(apart[0], apart[1], atol=1e-12)
+    two = np.where(np.arange(100) < 80, 1.0, 0.6)  # 80 answers of which 60 are right, 20 of which 12 are
+    said = Answers.of_finds(two, np.arange(100) % 80 < 60, np.arange(100) % 10)
+    wanted = 0.8 * abs(60 / 80 - 1.0) + 0.2 * abs(said.right[80:].mean() - 0.6)
+    np.testing.assert_allclose(calibration.adaptive_ece(said, weights)[0], wanted, atol=1e-9)

@@ -128,3 +128,12 @@ def test_bins_of_equal_mass_agree_with_those_of_single_answers(pictures):
     weights = group_weights(8, 2, seed=0)
     ours = pixels.figures(found, np.arange(8), 8, weights)["adaptive_ece"][0]
     assert ours == pytest.approx(calibration.adaptive_ece(answers, weights[:, :1])[0], abs=0.01)
+
+
+def test_pixels_that_are_all_right_or_all_wrong_have_no_temperature():
+    truth, said = picture(0)
+    right = said.segmentation.astype(np.int32)
+    wrong = (right + 1) % CLASSES
+    for one in (right, wrong):
+        assert pixels.fit_temperature(table([observed(one, said)]), np.ones(1, np.bool_)) is None
+    assert pixels.fit_temperature(table([observed(truth, said)]), np.ones(1, np.bool_)) is not None
