@@ -55,7 +55,8 @@ def clusters_of(
     dataset: needed where the run was given an opened data set; embed: of (H, W, 3) uint8 crops to (B, D); the model's
     own where it has `embed`, else that of the built-in classifier
     """
-    rows = [row for row in failures.to_pylist() if row["newly"] and row["shift"] != CLEAN]
+    shifted = pa.compute.and_(failures.column("newly"), pa.compute.not_equal(failures.column("shift"), CLEAN))
+    rows = failures.filter(shifted).to_pylist()
     once = folded(rows)
     notes: list[str] = []
     found: dict[str, Any] = {

@@ -104,9 +104,9 @@ def crops_of(
 
 def _clean_boxes(results: Results) -> dict[tuple[str, int], tuple[float, ...]]:
     """Return the box of each object on its clean frame."""
-    table = results.objects
-    clean = table.filter(pa.compute.equal(table.column("shift"), CLEAN))
     names = ("sample_id", "instance_id", "x1", "y1", "x2", "y2")
+    table = results.table("objects", columns=["shift", *names])
+    clean = table.filter(pa.compute.equal(table.column("shift"), CLEAN))
     rows = zip(*(clean.column(name).to_pylist() for name in names), strict=True)
     return {(row[0], row[1]): tuple(row[2:]) for row in rows}
 

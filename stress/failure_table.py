@@ -124,13 +124,19 @@ def _table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
 def _before(table: Columns) -> NDArray[np.int64]:
     """Return (rows,) the row of the same object on the clean frame, -1 where it is not there or no object."""
     real = ~np.isin(table["outcome"], ("invented", "duplicate"))
-    keys = np.char.add(np.char.add(table["sample_id"], "\0"), table["instance_id"].astype(str))
+    thing = things(table)
     clean = np.flatnonzero(real & (table["shift"] == CLEAN))
-    row_of = dict(zip(keys[clean].tolist(), clean.tolist(), strict=True))
-    found = np.full(len(keys), -1, np.int64)
-    shifted = np.flatnonzero(real & (table["shift"] != CLEAN))
-    found[shifted] = [row_of.get(key, -1) for key in keys[shifted].tolist()]
-    return found
+    row_of = np.full(thing.max(initial=-1) + 1, -1, np.int64)
+    row_of[thing[clean]] = clean
+    return np.where(real & (table["shift"] != CLEAN), row_of[thing], -1)
+
+
+def things(table: Columns) -> NDArray[np.int64]:
+    """Return (rows,) a number for each object, 0 to as many as there are: the same in every cell."""
+    _, sample = np.unique(table["sample_id"], return_inverse=True)
+    _, instance = np.unique(table["instance_id"], return_inverse=True)
+    _, thing = np.unique(sample.astype(np.int64) * (instance.max(initial=0) + 1) + instance, return_inverse=True)
+    return thing.astype(np.int64)
 
 
 def _same_finds(table: Columns, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def _of_objects(results: Results, cells: Sequence[Cell], seed: int) -> Losses:
     truths = ~np.isin(table["outcome"], ("ignored", "invented", "duplicate")) & np.isin(
         table["shift"], [CLEAN, *shifts]
     )
-    clean, shifted = paired({name: column[truths] for name, column in table.items()})
+    clean, shifted = paired(table, truths)
     attributes = attributes_of(clean, shifted)
     slices = _confirmed(results, shifts, seed)
     notes = () if slices else ("No slice of the run stands out by more than chance, or too few groups could test one.",)

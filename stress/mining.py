@@ -22,7 +22,7 @@ from scipy.stats import t as student
 
 from scenes.errors import InputError
 from scenes.folders import write_json
-from stress.failure_table import failures_of, failures_of_regions, families
+from stress.failure_table import failures_of, failures_of_regions, families, things
 from stress.mined_regions import read_regions
 from stress.mined_words import markdown
 from stress.parts import write_table
@@ -37,6 +37,8 @@ COLUMNS = (
     "sample_id", "group", "shift", "severity", "instance_id", "class_name", "x1", "y1", "x2", "y2", "verdict",
     "visible_fraction", "outcome", "predicted_class", "score", "iou",
 )  # fmt: skip
+OF_THE_OBJECT = ("sample_id", "class_name", "x1", "y1", "x2", "y2", "distance_m", "visible_fraction", "width")
+OF_THE_CELL = ("shift", "severity", "verdict", "outcome", "predicted_class", "iou")
 SIZES = ((32**2, "small"), (96**2, "medium"))  # pixels, as COCO has it
 FOUND = "found"
 FALSE_FINDS = ("invented", "duplicate")
@@ -97,8 +99,9 @@ def mined_run(
             seen = np.isin(table["shift"], [CLEAN, *shifts])
             table = {name: column[seen] for name, column in table.items()}
         truths = (table["outcome"] != "ignored") & ~np.isin(table["outcome"], FALSE_FINDS)
-        clean, shifted = paired({name: column[truths] for name, column in table.items()})
         failures = failures_of(table, attributes_of(table))
+        clean, shifted = paired(table, truths)
+        del table  # of large runs it is much
         describe = attributes_of
     return Mined(_summary(results, clean, shifted, failures, describe, seed=seed, least=least, keep=keep), failures)
 
@@ -135,17 +138,18 @@ def _summary(
 
 def objects_of(results: Results) -> Columns:
     """Return the columns of all objects and false finds."""
-    table = results.objects
-    if table.num_rows == 0 or results.task == "segmentation":
-        why = "it keeps no objects" if results.task == "segmentation" else "there is none in it"
+    kept = results.task != "segmentation"
+    if not kept or results.table("objects", columns=["instance_id"]).num_rows == 0:
+        why = "there is none in it" if kept else "it keeps no objects"
         raise InputError(
             f"run {str(results.path)!r}: expected objects, or pictures with a class, to look for failures in; {why}"
         )
-    found = {name: _column(table, name) for name in COLUMNS}
+    found = {name: _column(results.table("objects", columns=[name]), name) for name in COLUMNS}  # one in memory
     known, index = np.unique(found["severity"], return_inverse=True)
     found["severity"] = np.array([severity_of(value) for value in known.tolist()], np.float64)[index]
-    there = "distance_m" in table.column_names  # runs of earlier versions have none
-    found["distance_m"] = _column(table, "distance_m") if there else np.full(table.num_rows, np.nan)
+    far = results.table("objects", columns=["distance_m"])
+    there = "distance_m" in far.column_names  # runs of earlier versions have none
+    found["distance_m"] = _column(far, "distance_m") if there else np.full(len(found["shift"]), np.nan)
     found["width"] = _widths(results, found["sample_id"])
     return found
 
@@ -167,21 +171,27 @@ def _column(table: pa.Table, name: str) -> NDArray[Any]:
         return np.asarray(column.to_numpy(), np.float64)
     if pa.types.is_integer(column.type):
         return np.asarray(column.fill_null(0).to_numpy(), np.int64)
-    return np.array(column.fill_null("").to_pylist(), dtype=str)
+    coded = column.fill_null("").combine_chunks().dictionary_encode()
+    names = np.array(coded.dictionary.to_pylist(), dtype=str)
+    return names[coded.indices.to_numpy()] if len(names) else np.zeros(0, dtype="<U1")
 
 
-def paired(table: Mapping[str, NDArray[Any]]) -> tuple[Columns, Columns]:
-    """Return, row by row, each object of a shifted cell and itself on the clean frame, with `hit` 1 where found."""
-    is_clean = table["shift"] == CLEAN
-    keys = np.char.add(np.char.add(table["sample_id"], "\0"), table["instance_id"].astype(str)).tolist()
-    order = {keys[row]: row for row in np.flatnonzero(is_clean).tolist()}
-    shifted = [row for row in np.flatnonzero(~is_clean).tolist() if keys[row] in order]  # new objects: no clean self
-    clean = [order[keys[row]] for row in shifted]
+def paired(table: Mapping[str, NDArray[Any]], truths: NDArray[np.bool_]) -> tuple[Columns, Columns]:
+    """Return, row by row, each object of a shifted cell and itself on the clean frame, with `hit` 1 where found.
+
+    truths: (rows,) which rows are objects that count
+    """
+    is_clean, thing = table["shift"] == CLEAN, things(table)
+    row_of = np.full(thing.max(initial=-1) + 1, -1, np.int64)
+    before = np.flatnonzero(truths & is_clean)
+    row_of[thing[before]] = before
+    shifted = np.flatnonzero(truths & ~is_clean & (row_of[thing] >= 0))  # new objects: no clean self
+    clean = row_of[thing[shifted]]
     both = []
-    for rows in (clean, shifted):
-        columns = {name: column[rows] for name, column in table.items()}
-        columns["hit"] = (columns["outcome"] == FOUND).astype(np.float64)
-        columns["row"] = np.asarray(rows, np.int64)
+    for rows, needless in ((clean, OF_THE_CELL), (shifted, OF_THE_OBJECT)):
+        columns = {name: column[rows] for name, column in table.items() if name not in needless}
+        columns["hit"] = (table["outcome"][rows] == FOUND).astype(np.float64)
+        columns["row"] = rows
         both.append(columns)
     return both[0], both[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,13 +46,14 @@ class Results:
     def cells(self) -> pa.Table:
         return self.table("cells")
 
-    def table(self, name: str) -> pa.Table:
-        """Return one of the Parquet tables: rows, objects, samples, cells."""
+    def table(self, name: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return one of the Parquet tables: rows, objects, samples, cells. columns: those of these that it has"""
         if name not in TABLES:
             raise InputError(f"run {str(self.path)!r}: no table {name!r}; it has {', '.join(TABLES)}")
         path = self.path / f"{name}.parquet"
         try:
-            return pq.read_table(path)
+            wanted = None if columns is None else [c for c in pq.read_schema(path).names if c in columns]
+            return pq.read_table(path, columns=wanted)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
 

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scenes.errors import InputError, did_you_mean
 from scenes.folders import write_json
+from stress.failure_table import things
 from stress.mining import objects_of
 from stress.plan import CLEAN
 from stress.results import Results, read
@@ -182,8 +183,7 @@ def _count(table: Columns, weights: Weights) -> tuple[Counted, list[str]]:
     own = {name: column[truths] for name, column in table.items()}
     names, at = np.unique(own["class_name"], return_inverse=True)
     user_of = np.array([USERS.index(weights.road_user(str(name))) for name in names], np.int64)
-    keys = np.char.add(np.char.add(own["sample_id"], "\0"), own["instance_id"].astype(str))
-    _, thing = np.unique(keys, return_inverse=True)
+    thing = things(own)
     away = _distances(own, thing)
     edges = weights.edges_m()
     band = np.where(np.isfinite(away), np.searchsorted(edges, away, "right"), len(edges) + 1)

@@ -64,7 +64,7 @@ class SliceLimit(BaseModel):
         """Return the slice in words, and its recall with interval over groups; None where objects are too few."""
         table = objects_of(results)
         truths = (table["outcome"] != "ignored") & ~np.isin(table["outcome"], ("invented", "duplicate"))
-        clean, shifted = paired({name: column[truths] for name, column in table.items()})
+        clean, shifted = paired(table, truths)
         predicates = self.predicates()
         under_shift = any(p.attribute in OF_CELLS for p in predicates)
         attributes = attributes_of(clean, shifted)
