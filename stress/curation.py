@@ -89,7 +89,7 @@ class FeedbackFiles:
             "left_out": dict(sorted(left_out.items())),
             "verdicts": dict(sorted(verdicts.items())),
             "coverage": dict(self.plan.coverage),
-            "notes": [*self.aim.notes, *self._notes(len(rows))],
+            "notes": [*self.summary["notes"], *self.aim.notes, *self._notes(len(rows))],
         }
 
     def _notes(self, made: int) -> list[str]:
@@ -165,7 +165,7 @@ class Curation:
         embed = embedder_of(self.embedder)
         with single_threaded():
             for number, (_, file, _, _) in enumerate(candidates, 1):
-                vectors.append(np.asarray(embed([read_image(file)]), np.float64)[0])
+                vectors.append(embed([read_image(file)])[0])
                 report("pictures compared", number, len(candidates))
         rows = normalised(np.stack(vectors))
         cells = np.array([cell for _, _, cell, _ in candidates])

@@ -129,6 +129,7 @@ def make_feedback(
                 "class_names": list(pool.opened.class_names), "seed": seed, "clean_share": clean_share,
                 "families_held_out": list(families), "tested_groups": sorted(tested.groups),
                 "command": command or _call(results, place, images), "request": request,
+                "notes": _guard_notes(pool, tested),
             }  # fmt: skip
             files = FeedbackFiles(summary, aim, plan, results)
             job = _job(pool, plan.variants, aim, place, results.task, seed)
@@ -225,6 +226,16 @@ def _frames(pool: Pool, tested: Tested, cache: Path, scanning: Mapping[str, Any]
                 "may be trained on; name other data with --dataset"
             )
     return unlike(found)
+
+
+def _guard_notes(pool: Pool, tested: Tested) -> list[str]:
+    """Say where pixels cannot tell a tested frame under another name."""
+    if not pool.other_root or tested.path is not None:
+        return []
+    return [
+        "The run was given an opened data set, so its pixels could not be compared with these frames: only names and "
+        "groups keep them apart from the test."
+    ]
 
 
 def _dataset(pool: Pool, place: Path, results: Results) -> dict[str, Any]:

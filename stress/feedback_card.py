@@ -52,10 +52,10 @@ def _why(s: Mapping[str, Any], results: Results) -> str:
     intro = f"The run: {figure}, {results.summary['dataset']['n_samples']} frames. "
     intro += (
         "The slices below lost more than the rest (tested on half of the groups, corrected)."
-        if tested and s["task"] != "segmentation"
+        if tested
         else "No slice was confirmed by a test; these lost most."
         if s["task"] != "segmentation"
-        else "These classes lost most IoU."
+        else "No slice was confirmed by a test; these classes lost most IoU."
     )
     lines = ["## Why", "", intro, "", "| slice | figure | clean | under shift | n | corrected p | pictures |"]
     lines.append("|---|---|---|---|---|---|---|")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenes.datasets.source import DataSource
 from scenes.environment import usable_cores
@@ -19,7 +20,7 @@ from scenes.execute import Executor, InOrder, InProcess, Processes
 from scenes.fingerprint import pixel_hash
 from scenes.folders import disk_errors, read_json, write_json
 from scenes.progress import Report
-from scenes.sample import Dataset, Sample
+from scenes.sample import Dataset, Image, Sample
 from synth.filters import looks_of
 
 SHARD = 4  # frames of one task
@@ -75,7 +76,7 @@ class Scanner:
             "group": self.dataset.groups.get(sample_id, sample_id),
             "sha256": pixel_hash(sample.image),
             "looks": looks_of(sample.image),
-            "embedding": [float(v) for v in np.asarray(self.embed([sample.image]))[0]],
+            "embedding": [float(v) for v in self.embed([sample.image])[0]],
             "width": sample.width,
             "objects": objects_of(sample, self.dataset.class_names, self.task),
             "classes": classes_of(sample, self.dataset.class_names) if self.task == "segmentation" else {},
@@ -121,7 +122,20 @@ def embedder_of(name: str) -> Any:
     embed = getattr(model, "embed", None) or getattr(inner, "embed", None)
     if embed is None:
         raise InputError(f"model {name!r} has no embed(images): leave it out, or name another such as zoo:classifier")
-    return embed
+    return functools.partial(_embedded, name, embed)
+
+
+def _embedded(name: str, embed: Callable[[list[Image]], Any], images: list[Image]) -> NDArray[np.float64]:
+    """Return (B, D) what a model's `embed` gives; anything that is no table of finite numbers is an error."""
+    found = embed(images)
+    try:
+        rows = np.asarray(found.detach() if hasattr(found, "detach") else found, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"model {name!r}: embed: expected (B, D) numbers, got {type(found).__name__}") from error
+    if rows.ndim != 2 or len(rows) != len(images) or not np.isfinite(rows).all():
+        what = "numbers that are not finite" if np.isnan(rows).any() or np.isinf(rows).any() else f"shape {rows.shape}"
+        raise InputError(f"model {name!r}: embed: expected ({len(images)}, D) finite numbers, got {what}")
+    return rows
 
 
 def scan(

@@ -26,6 +26,7 @@ ANYWHERE = 0.1  # where nothing was missed but things were invented, any object 
 SMALLEST_LOSS = 0.005  # of IoU: less is no loss
 OF_CELLS = ("family", "shift", "severity", "verdict")  # attributes of slices that no clean frame has
 MOST_SLICES = 12
+UNCONFIRMED = "No slice of the run stands out by more than chance, or too few groups could test one."
 
 Column = NDArray[Any]
 
@@ -45,7 +46,8 @@ class AimedSlice:
 
     def plain(self) -> dict[str, Any]:
         listed = [{"attribute": p.attribute, "kind": p.kind, "value": p.value} for p in self.predicates]
-        return {"slice": words(self.predicates), **vars(self), "predicates": listed}
+        noun = {"accuracy": "picture", "pixel recall": "region", "iou": "region"}.get(self.metric, "object")
+        return {"slice": words(self.predicates, noun=noun), **vars(self), "predicates": listed}
 
     def in_cell(self, cell: Cell) -> bool:
         """Tell whether a cell meets the conditions on shift, family and severity."""
@@ -83,7 +85,7 @@ def _of_objects(results: Results, cells: Sequence[Cell], seed: int) -> Losses:
     clean, shifted = paired(table, truths)
     attributes = attributes_of(clean, shifted)
     slices = _confirmed(results, shifts, seed)
-    notes = () if slices else ("No slice of the run stands out by more than chance, or too few groups could test one.",)
+    notes = () if slices else (UNCONFIRMED,)
     weight = np.ones(len(clean["hit"]))
     for one in slices:
         weight[holds(one.predicates, attributes)] = EMPHASIS
@@ -180,12 +182,11 @@ def _of_segmentation(results: Results, cells: Sequence[Cell], seed: int) -> Loss
             rates[row, column] = clean["value"] - now["value"]
             shift = Predicate("shift", "is", cell.shift)
             predicates = (Predicate("class", "is", name), shift, Predicate("severity", "from", float(cell.severity)))
-            sure = now["delta_high"] is not None and now["delta_high"] < 0
-            one = AimedSlice(predicates, "iou", clean["value"], now["value"], now["n"], None, None, sure)
+            one = AimedSlice(predicates, "iou", clean["value"], now["value"], now["n"], None, None, False)
             found.append((rates[row, column], one))
     found.sort(key=lambda item: -item[0])
     first = {(one.predicates[0].value, one.predicates[1].value): one for _, one in reversed(found)}
     slices = sorted(first.values(), key=lambda one: (one.shifted or 0.0) - (one.clean or 0.0))[:MOST_SLICES]
     kinds = {(name, ""): i for i, name in enumerate(names)}
     confirmed = _confirmed(results, {cell.shift for cell in cells}, seed)
-    return Losses(kinds, rates, rates.sum(axis=1), tuple(confirmed or slices))
+    return Losses(kinds, rates, rates.sum(axis=1), tuple(confirmed or slices), () if confirmed else (UNCONFIRMED,))

@@ -20,6 +20,7 @@ from scenes.datasets import open_dataset, write_dataset
 from scenes.errors import InputError
 from scenes.plugins import load_attribute
 from stress.feedback import make_feedback, read_feedback
+from stress.frames import embedder_of
 from synth.manifest import read_manifest
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -310,6 +311,8 @@ def test_segmentation_is_aimed_by_the_classes_that_lost_most(tmp_path):
     assert made.summary["dataset"]["format"] == "masks"
     assert open_dataset(made.path).tasks == ("segmentation",)
     assert all(one["clean"] > one["shifted"] for one in made.summary["slices"])
+    assert not any(one["significant"] and one["p_corrected"] is None for one in made.summary["slices"])  # no test
+    assert any("pixels could not be compared" in note for note in made.summary["notes"])
     assert not set(made.summary["groups"]) & set(made.summary["tested_groups"])
 
 
@@ -320,6 +323,17 @@ def test_classification_too(tmp_path):
     made = make_feedback(tmp_path / "run", tmp_path / "set", images=16, dataset=data, workers=1, progress=False)
     assert made.summary["dataset"]["format"] == "image_folder"
     assert Counter(w.shift == "" for w in made.weights)[True] == 8
+
+
+@pytest.mark.parametrize(("given", "told"), [(np.zeros((1, 2, 3)), "shape"), ([[np.nan, 1.0]], "finite"), ("x", "str")])
+def test_what_an_embed_must_not_give_is_told(monkeypatch, given, told):
+    class Odd:
+        def embed(self, images):
+            return given
+
+    monkeypatch.setattr("stress.adapters.load_model", lambda *_, **__: Odd())
+    with pytest.raises(InputError, match=told):
+        embedder_of("odd")([np.zeros((4, 4, 3), np.uint8)])
 
 
 def test_the_command(place, tmp_path):
