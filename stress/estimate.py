@@ -11,9 +11,13 @@ from typing import Any
 from scenes.errors import InputError
 from scenes.sample import Dataset, Sample
 from stress.environment import usable_cores
+from stress.explain.fidelity import STEPS
+from stress.explained import DEEP
 from stress.job import Job, job_of
 from stress.plan import CLEAN, Cell, Plan
 from stress.worker import Worker
+
+GRADIENT = 3  # predictions that a map of gradients is worth: forward, and backward at about twice that
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,12 @@ class Estimate:
     workers: int
     read_s: float
     predict_s: float
+    explaining: int = 0  # predictions that explanations are worth, at most
+
+    @property
+    def explaining_s(self) -> float:
+        """Greatest wall time of explanations."""
+        return self.explaining * self.predict_s / self.workers
 
     @property
     def pictures(self) -> int:
@@ -82,7 +92,26 @@ def _measure(job: Job, worker: Worker, workers: int) -> Estimate:
             seconds[cell.shift] = _shift_seconds(worker, index, sample, cell)
         cells.append(CellEstimate(cell, seconds.get(cell.shift, 0.0), left_out.get(cell.shift)))
     alone = job.model.spec is None or not job.data.travels()
-    return Estimate(tuple(cells), len(job.sample_ids), 1 if alone else workers, read_s, predict_s)
+    by_gradients = getattr(worker.model, "module", None) is not None
+    explaining = _explaining(job.plan, by_gradients=by_gradients)
+    return Estimate(tuple(cells), len(job.sample_ids), 1 if alone else workers, read_s, predict_s, explaining)
+
+
+def _explaining(plan: Plan, *, by_gradients: bool) -> int:
+    """Return how many predictions the explanations of a plan are worth, at most.
+
+    The gallery has two maps a failure. Objects, which need gradients, have a map a cell, two where a pyramid's levels
+    are brought together, and in the deep cells and the clean one the pictures of deletion and insertion.
+    """
+    wanted, explain = plan.dependability, plan.explain
+    if explain.method == "none" or not explain.failures:
+        return 0
+    by_gradients = by_gradients and explain.method != "drise"
+    total = 2 * explain.failures * (GRADIENT if by_gradients else explain.budget)
+    if not (by_gradients and wanted.on):
+        return total
+    shown = 2 * STEPS * (1 + min(DEEP, wanted.cells)) + max(0, wanted.cells - DEEP)
+    return total + wanted.objects * (2 * GRADIENT * (1 + wanted.cells) + shown)
 
 
 def _readable(job: Job, worker: Worker) -> tuple[int, Sample, float]:

@@ -7,7 +7,7 @@ times cells maps, and in the clean and the first two cells ten more pictures eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.errors import InputError
-from scenes.sample import Sample, Task
+from scenes.sample import Image, Sample, Task
 from stress.folder import RunFolder
 from stress.metrics.scored import SCORE_THRESHOLD
 from stress.metrics.segmentation import SegmentationScorer
@@ -26,6 +26,7 @@ from synth.random import Rng
 if TYPE_CHECKING:
     from stress.worker import Worker
 
+Score = Callable[[list[Image]], NDArray[np.float64]]
 CLEAN_CELL = Cell(CLEAN, 0.0)
 LEAST_SHARE = 0.01  # of a picture, that a region has which is explained
 LEAST_RIGHT = 0.5  # of a region's pixels
@@ -139,7 +140,7 @@ def _rows(worker: Worker, task: ExplainedTask) -> list[dict[str, Any]]:
         inside = target.region
         if inside is None and target.box is not None:
             inside = box_region(target.box, sample.height, sample.width)
-        score = black_box_score(worker.model, worker.model.task, target)
+        score = _in_batches(black_box_score(worker.model, worker.model.task, target), worker.job.plan.batch_size)
         deletion, insertion = None, None
         if cell == CLEAN_CELL or cell in task.cells[:DEEP]:
             deletion, insertion, whole = deletion_insertion(sample.image, at.map, score)
@@ -152,6 +153,11 @@ def _rows(worker: Worker, task: ExplainedTask) -> list[dict[str, Any]]:
             "pointing": pointing(at.map, inside), "deletion": deletion, "insertion": insertion,
         })  # fmt: skip
     return rows
+
+
+def _in_batches(score: Score, size: int) -> Score:
+    """Return the same score, which shows the model no more pictures at once than the run does."""
+    return lambda images: np.concatenate([score(images[k : k + size]) for k in range(0, len(images), size)])
 
 
 def _place(

@@ -65,7 +65,7 @@ def explained_block(
     """Return explanations of a run, None where there are none."""
     if rows is None:
         return None
-    reasons = list(dict.fromkeys(str(row["reason"]) for row in rows if "reason" in row))
+    reasons = sorted({str(row["reason"]) for row in rows if "reason" in row})  # in whatever order workers were done
     known = [row for row in rows if "reason" not in row]
     notes = [f"Some objects are not explained: {'; '.join(reasons)}."] if reasons else []
     if not known:

@@ -104,6 +104,10 @@ def test_a_dry_run_prints_cells_and_time_and_writes_nothing(folder: Path) -> Non
     assert result.exit_code == 0, result.output
     assert "lighting/night@5" in result.output
     assert "60 pictures of 12 frames" in result.output  # clean and two shifts at two severities
+    assert "worth 32 predictions" in result.output  # two failures, two maps each of eight masks
+    assert "explanations" not in stress(folder, "--dry-run", "--explain", "0").output.replace(
+        "without explanations", ""
+    )
     assert not (folder / "run").exists()
 
 
