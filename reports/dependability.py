@@ -82,9 +82,12 @@ def _temperature(data: dict[str, Any]) -> str:
             else ""
         )
     fitted, judged = data["n_fitted"], data["n_judged"]
-    way = "less" if value > 1 else "more"
+    if f"{value:.2f}" == "1.00":
+        way = "leaves the model as sure as it is"
+    else:
+        way = f"makes the model {'less' if value > 1 else 'more'} sure"
     return (
-        f"Temperature {value:.2f}, which makes the model {way} sure, is fitted on the clean frames of {fitted} groups "
+        f"Temperature {value:.2f}, which {way}, is fitted on the clean frames of {fitted} groups "
         f"and judged on the other {judged}, clean and shifted."
     )
 
@@ -114,6 +117,11 @@ def lead(run: Run) -> str:
         text += "; the change is within chance."
     else:
         text += f": {'worse' if gap.low > 0 else 'better'} by more than chance."
+    if (row.get("cells") or 0) < (row.get("of_cells") or 0):
+        text += (
+            f" Shifted is the mean over {row['cells']} of {row['of_cells']} cells: the others have too few answers, as "
+            "where a model finds next to nothing."
+        )
     tendency = _tendency(data)
     return f"{text} {tendency}".rstrip()
 

@@ -74,7 +74,8 @@ def _overall(grids: Mapping[str, Grid], when: str | None, n_groups: int, halves:
     for metric, grid in grids.items():
         clean, shifted = _plain(grid.clean, n), _plain(grid.overall(), n)
         gap = _plain(grid.overall() - grid.clean, n)
-        yield {"metric": metric, "temperature": when, "clean": clean, "shifted": shifted, "difference": gap}
+        cells = {"cells": _with_value(grid), "of_cells": len(grid.draws)}
+        yield {"metric": metric, "temperature": when, "clean": clean, "shifted": shifted, "difference": gap, **cells}
 
 
 def _figures(found: Mapping[Cell, CellDependability], n_groups: int, halves: Halves) -> Iterator[dict[str, Any]]:

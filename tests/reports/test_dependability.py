@@ -180,3 +180,18 @@ def test_a_drift_plot_needs_two_cells(tmp_path):
     assert attention.explained(run)["svg"] is not None
     run.data["explanations"]["cells"] = run.data["explanations"]["cells"][:1]
     assert attention.explained(run)["svg"] is None
+
+
+def test_a_temperature_of_one_leaves_the_model_as_sure_as_it_is_and_missing_cells_are_told(tmp_path):
+    path = build(tmp_path / "run")
+    found = json.loads((path / "results.json").read_text(encoding="utf-8"))
+    block = found["calibration"]
+    for value, said in ((1.0, "as sure as it is"), (0.8, "more sure"), (1.7, "less sure")):
+        block["temperature"] = value
+        (path / "results.json").write_text(json.dumps(found), encoding="utf-8")
+        assert said in dependability.calibration(read(path))["temperature"]
+    assert "mean over" not in dependability.lead(read(path))
+    for row in block["overall"]:
+        row |= {"cells": 7, "of_cells": 10}
+    (path / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "mean over 7 of 10 cells" in dependability.lead(read(path))

@@ -12,6 +12,7 @@ import stress
 from scenes.errors import InputError
 from scenes.plugins import load_attribute
 from stress.dependability import FEWEST_TO_SPLIT, Halves
+from stress.explained_results import explained_block
 from stress.gate import Budget, gate
 from stress.plan import Plan
 from stress.statistics import group_weights
@@ -25,12 +26,15 @@ def fake(name):
 
 
 class Soft:
-    """A segmenter that gives logits: colours, ten times too sure."""
+    """A segmenter that gives logits: colours, far too sure, as every eighth column is wrong."""
 
     name, task, class_names = "soft segmenter", "segmentation", ["car", "person", "sign"]
 
     def predict(self, images):
-        return [{"logits": 40 * fake("hues")(image).transpose(2, 0, 1)} for image in images]
+        found = [40 * fake("hues")(image).transpose(2, 0, 1) for image in images]
+        for planes in found:
+            planes[:, :, ::8] = planes[[1, 2, 0], :, ::8]
+        return [{"logits": planes} for planes in found]
 
 
 def go(out, model="Detector", *, n=30, plan=None, **options):
@@ -80,10 +84,10 @@ def test_scores_of_boxes_answer_both_questions(finished):
 def test_a_segmenter_that_is_too_sure_is_cooled(tmp_path):
     found = go(tmp_path / "run", Soft(), n=24).results.summary
     block = found["calibration"]
-    assert block["temperature"] is not None
+    assert block["temperature"] > 1
     assert (block["n_fitted"], block["n_judged"]) == (12, 12)
     rows = {(r["metric"], r["temperature"]): r["clean"]["value"] for r in block["overall"]}
-    assert rows["nll", "after"] <= rows["nll", "before"] + 1e-9
+    assert rows["nll", "after"] < rows["nll", "before"]
     assert {"msp", "energy", "max_logit"} == set(found["ood"]["scores"])
     assert {f["unit"] for f in found["ood"]["figures"]} == {"frames", "pixels"}
 
@@ -237,3 +241,28 @@ def test_nothing_is_explained_where_it_is_not_wanted_or_cannot_be(tmp_path):
     found = go(tmp_path / "c", n=6, plan={"explain": 1}).results.summary["explanations"]
     assert found["cells"] == []
     assert "no gradients" in found["notes"][0]
+
+
+def test_reasons_stand_in_one_order_whichever_worker_is_done_first():
+    one, other = [{"reason": "b"}, {"reason": "a"}], [{"reason": "a"}, {"reason": "b"}]
+    assert explained_block(one, None, [], 10, 0) == explained_block(other, None, [], 10, 0)
+
+
+def test_explanations_show_the_model_no_more_pictures_at_once_than_the_run(tmp_path):
+    net, most = Net(), []
+    predict = net.predict
+
+    def counted(images):
+        most.append(len(images))
+        return predict(images)
+
+    net.predict = counted
+    plan = {"explain": 1, "dependability": {"objects": 1, "cells": 1}, "batch_size": 2}
+    assert go(tmp_path / "run", net, n=12, plan=plan).results.summary["explanations"]["objects"]
+    assert max(most) == 2
+
+
+def test_a_mean_says_over_how_many_cells_it_is(finished, tmp_path):
+    rows = finished.results.summary["calibration"]["overall"]
+    assert {(r["cells"], r["of_cells"]) for r in rows if r["metric"] == "olrp"} == {(4, 4)}
+    assert all(r["cells"] <= r["of_cells"] for r in rows)
