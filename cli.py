@@ -339,6 +339,11 @@ def _print_estimate(estimate: Any) -> None:
         f"{estimate.pictures} pictures of {estimate.samples} frames; the model: {1000 * estimate.predict_s:.0f} ms "
         f"each; about {_duration(estimate.seconds)} on {estimate.workers} core(s), without explanations"
     )
+    if estimate.explaining:
+        click.echo(
+            f"explanations: up to {_duration(estimate.explaining_s)} more, worth {estimate.explaining:,} predictions "
+            "whatever the size of the data; --explain 0 leaves them out"
+        )
 
 
 def _duration(seconds: float) -> str:
