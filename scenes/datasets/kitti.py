@@ -10,6 +10,9 @@ y axis. Lidar points are projected with P2 R0 Tr; of several in one pixel the ne
 NaN. `truncated, occluded, alpha` are attributes, absent
 where the file says unknown (-1, -1, -10).
 
+`classes.txt` beside training/ names classes that are not KITTI's own, one a line; label lines have underscores for the
+spaces in them (`traffic_light`), as KITTI's own `Person_sitting`.
+
 DontCare regions are ignore regions of a class of their own, the last, which no model knows: they shield every class.
 Written: boxes, classes, ignore regions, attributes `truncated occluded alpha`, 3D boxes (yaw only), camera, depth (as
 lidar points, from 0.1 m on).
@@ -37,7 +40,7 @@ from scenes.datasets.base import (
     find_images,
     index_files,
 )
-from scenes.datasets.kitti_write import AXES, CAMERA_HEIGHT_M, CLASS_FILE, DONT_CARE, SPLITS, write_kitti
+from scenes.datasets.kitti_write import AXES, CAMERA_HEIGHT_M, CLASS_FILE, DONT_CARE, SPLITS, as_word, write_kitti
 from scenes.datasets.objects import Objects
 from scenes.datasets.registry import register_format
 from scenes.datasets.shapes import checked_box
@@ -61,7 +64,7 @@ class KittiDataset(FolderDataset):
             ((f"{s}/{name}", f"{s}/image_2/{name}") for s in splits for name in find_images(root / s / "image_2")),
             owner=f"data set {path}",
         )
-        self._label = {name.lower(): row for row, name in enumerate(names)}
+        self._label = {as_word(name).lower(): row for row, name in enumerate(names)}
         self._labelled = {s for s in splits if (root / s / "label_2").is_dir()}
         notes = _notes(root, splits, files)
         if strict and notes:

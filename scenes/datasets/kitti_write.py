@@ -32,9 +32,7 @@ def write_kitti(
     samples: Iterable[Sample], out: Path, *, class_names: Sequence[str], own: Sequence[str], image_format: ImageFormat
 ) -> Path:
     """Write `training/` (and `testing/`) with image_2, label_2, calib and velodyne; own: KITTI's class names."""
-    for name in class_names:
-        if not name or name.split() != [name]:
-            raise InputError(f"class {name!r}: a KITTI label line cannot hold this name: expected one word")
+    _check_names(class_names)
     solid_names = [name for name in class_names if name != DONT_CARE]
     with new_folder(out) as folder:
         seen: set[str] = set()
@@ -51,6 +49,27 @@ def write_kitti(
         if not {name.lower() for name in solid_names} <= {name.lower() for name in own}:
             (folder / CLASS_FILE).write_text("".join(f"{name}\n" for name in solid_names), encoding="utf-8")
     return out
+
+
+def as_word(name: str) -> str:
+    """Return how a label line says a class: in one word, `traffic_light` as KITTI's own `Person_sitting`."""
+    return "_".join(name.split())
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise where a label line or a line of the class file could not say which class is meant."""
+    words: dict[str, str] = {}
+    for name in names:
+        if not name.strip() or name != name.strip() or name.splitlines() != [name]:
+            raise InputError(
+                f"class {name!r}: a KITTI label line cannot hold this name: expected words on one line, no space around"
+            )
+        other = words.setdefault(as_word(name).lower(), name)
+        if other != name:
+            raise InputError(
+                f"classes {other!r} and {name!r} are one in a KITTI label line, which has no spaces and takes small "
+                "letters for capitals: rename one of them"
+            )
 
 
 def _write_parts(folder: Path, frame: str, sample: Sample, class_names: Sequence[str]) -> None:
@@ -101,7 +120,7 @@ def _line(sample: Sample, row: int, class_names: Sequence[str]) -> str:
     if annotations.ignore[row]:
         kind, observed, solid = DONT_CARE, [-1.0, -1, -10.0], _NO_BOX_3D
     else:
-        kind = class_names[int(annotations.labels[row])]
+        kind = as_word(class_names[int(annotations.labels[row])])
         if kind == DONT_CARE:
             raise InputError(
                 f"sample {sample.sample_id!r}: object {row} is DontCare: expected ignore = True, got False"

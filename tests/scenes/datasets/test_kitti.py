@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenes import InputError
-from scenes.datasets import open_dataset
+from scenes import Annotations, InputError, Sample
+from scenes.datasets import open_dataset, write_dataset
 from scenes.images import write_png
 
 pytestmark = pytest.mark.core
@@ -127,3 +127,38 @@ def test_bad_calibration_and_lidar_are_named(tmp_path: Path) -> None:
     (tmp_path / "training" / "velodyne" / "000000.bin").write_bytes(b"12345")
     with pytest.raises(InputError, match="expected rows of four float32, got 5 bytes"):
         dataset["training/000000"]
+
+
+def _with_classes(*labels: int) -> Sample:
+    boxes = np.tile(np.float32([2, 3, 12, 9]), (len(labels), 1))
+    notes = Annotations(boxes=boxes, labels=np.array(labels, np.int64))
+    return Sample(sample_id="training/000000", image=np.zeros((20, 40, 3), np.uint8), annotations=notes)
+
+
+def test_names_of_several_words_have_underscores_in_label_lines_and_come_back(tmp_path: Path) -> None:
+    """KITTI's own Person_sitting does so; a devkit splits lines at spaces into 15 fields."""
+    names = ("car", "traffic light", "fire  hydrant")
+    out = write_dataset([_with_classes(1, 0, 2)], tmp_path / "out", format="kitti", class_names=names)
+    lines = [line.split() for line in (out / "training" / "label_2" / "000000.txt").read_text().splitlines()]
+    assert [line[0] for line in lines] == ["traffic_light", "car", "fire_hydrant"]
+    assert [len(line) for line in lines] == [15, 15, 15]
+    back = open_dataset(out)
+    assert back.class_names == (*names, "DontCare")
+    assert back["training/000000"].annotations.labels.tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("traffic light", "traffic_light"), "'traffic light' and 'traffic_light' are one in a KITTI label line"),
+        (("Car", "car"), "are one in a KITTI label line"),
+        (("car", " "), "cannot hold this name"),
+        (("car", "bus\nstop"), "cannot hold this name"),
+    ],
+)
+def test_names_that_a_label_line_cannot_tell_apart_are_refused(
+    tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_dataset([_with_classes(0)], tmp_path / "out", format="kitti", class_names=names)
+    assert list(tmp_path.iterdir()) == []
