@@ -46,7 +46,7 @@ CLASS_NAMES = (
 )  # fmt: skip
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # of the classes above
 _N_LABEL_IDS = 34
-_FIRST_THING = 11  # index of `person`: from there on classes have instances
+FIRST_THING = 11  # index of `person`: from there on classes have instances
 _LICENSE_PLATE = 65535  # -1 in the devkit, in 16 bits
 _LABEL_TABLE = ClassTable(
     CLASS_NAMES,
@@ -126,7 +126,7 @@ def _base(name: str) -> str:
 
 def _add_instances(objects: Objects, ids: NDArray[np.integer[Any]], path: Path) -> NDArray[np.int32]:
     """Add the objects of an instance mask; return the instance map (H, W) int32 with their ids, 0 = none."""
-    things = {LABEL_IDS[row]: row for row in range(_FIRST_THING, len(CLASS_NAMES))}
+    things = {LABEL_IDS[row]: row for row in range(FIRST_THING, len(CLASS_NAMES))}
     instances = ids.astype(np.int32)
     for value in np.unique(instances).tolist():
         label_id = value // 1000 if value >= 1000 else value
@@ -169,9 +169,7 @@ class Cityscapes:
     ) -> Path:
         """Write leftImg8bit/ and gtFine/; a sample_id that starts with a split goes there, others to `split`."""
         if tuple(class_names) != CLASS_NAMES:
-            raise InputError(
-                f"class_names: Cityscapes has its own 19, got {list(class_names)}: write as `masks` instead"
-            )
+            raise InputError(_other_classes(class_names))
         with new_folder(out) as folder:
             seen: set[str] = set()
             for sample in samples:
@@ -182,6 +180,16 @@ class Cityscapes:
             if not seen:
                 raise InputError(f"cannot write {out}: there are no samples")
         return out
+
+
+def _other_classes(names: Sequence[str]) -> str:
+    """Say what is not as in Cityscapes: names that it does not have, names that are missing, else their order."""
+    strange = [repr(name) for name in names if name not in CLASS_NAMES]
+    missing = [repr(name) for name in CLASS_NAMES if name not in names]
+    what = f"without {', '.join(missing)}" if missing else f"{', '.join(map(repr, names))}, in another order"
+    if strange:
+        what = f"{', '.join(strange[:5])}{f' and {len(strange) - 5} more' if len(strange) > 5 else ''}"
+    return f"class_names: Cityscapes has its own 19 classes in their order, got {what}: write as `masks` instead"
 
 
 def _write_masks(folder: Path, place: str, sample: Sample) -> None:
@@ -212,8 +220,12 @@ def _instance_ids(sample: Sample, label_ids: NDArray[np.uint8]) -> NDArray[np.ui
     for row in range(len(annotations)):
         label = int(annotations.labels[row])
         instance = int(annotations.instance_ids[row])
-        if not _FIRST_THING <= label < len(CLASS_NAMES):
-            raise InputError(f"sample {sample.sample_id!r}: labels: Cityscapes has no objects of class index {label}")
+        if not FIRST_THING <= label < len(CLASS_NAMES):
+            kind = repr(CLASS_NAMES[label]) if 0 <= label < len(CLASS_NAMES) else f"no class of its own ({label})"
+            raise InputError(
+                f"sample {sample.sample_id!r}: labels: object {row} is of {kind}, and Cityscapes has objects of "
+                f"{', '.join(CLASS_NAMES[FIRST_THING:])} only: leave it out, its pixels stay in the segmentation"
+            )
         if sample.instances is not None:
             mask = sample.instances == instance
         elif annotations.masks is not None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from scenes import InputError
-from scenes.datasets import cityscapes, masks, open_dataset, recognise
+from scenes import Annotations, InputError, Sample
+from scenes.datasets import cityscapes, masks, open_dataset, recognise, write_dataset
 from scenes.images import write_png
 
 pytestmark = pytest.mark.core
@@ -174,3 +174,26 @@ def test_sixteen_bit_ids_and_many_classes() -> None:
     found = table.apply(np.array([[299, 65535]], np.uint16), Path("m.png"))
     assert found.tolist() == [[299, -1]]
     assert found.dtype == np.int16
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("sky", "tree", "hut"), "got 'tree', 'hut': write as `masks`"),
+        (cityscapes.CLASS_NAMES[:-1], "got without 'bicycle': write as `masks`"),
+        (cityscapes.CLASS_NAMES[::-1], "in another order: write as `masks`"),
+        (tuple("abcdefgh"), "got 'a', 'b', 'c', 'd', 'e' and 3 more: write as `masks`"),
+    ],
+)
+def test_other_classes_are_named(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        write_dataset([], tmp_path / "out", format="cityscapes", class_names=names)
+
+
+def test_an_object_of_a_class_without_objects_is_named(tmp_path: Path) -> None:
+    sign = Annotations(
+        boxes=np.float32([[0, 0, 2, 2]]), labels=np.array([7]), segmentation=np.full((2, 3), 7, np.uint8)
+    )
+    sample = Sample(sample_id="ulm_000003_000019", image=np.zeros((2, 3, 3), np.uint8), annotations=sign)
+    with pytest.raises(InputError, match="object 0 is of 'traffic sign', and Cityscapes has objects of person, rider"):
+        write_dataset([sample], tmp_path / "out", format="cityscapes", class_names=cityscapes.CLASS_NAMES)
