@@ -60,6 +60,8 @@ class ImageFolderDataset(FolderDataset):
             ((f"{prefix}{name}",) * 2 for part, prefix in _prefixed(path, parts) for name in find_images(part)),
             owner=f"data set {path}",
         )
+        if not names:
+            notes += _labels_beside(path.resolve())
         if strict and notes:
             raise InputError("; ".join(notes))
         self._label = {name: row for row, name in enumerate(names)}
@@ -102,6 +104,16 @@ def _class_names(root: Path, parts: Sequence[Path], notes: list[str]) -> list[st
     if empty:
         notes.append(f"{root}: {count(len(empty), 'folder')} without images left out, first {empty[0]!r}")
     return [name for name in found if name not in empty]
+
+
+def _labels_beside(path: Path) -> list[str]:
+    """Return a note where labels stand beside a folder that was opened on its own, as in CamVid, KITTI and YOLO."""
+    beside = {"image_2": ("label_2",), "images": ("labels", "masks", "annotations")}.get(path.name, ())
+    found = next((name for name in (f"{path.name}annot", *beside) if (path.parent / name).is_dir()), None)
+    if found is None:
+        return []
+    split = f" with --split {path.name}" if found.endswith("annot") else ""
+    return [f"{path}: pictures alone, without labels: those in {found}/ beside it need {path.parent}{split}"]
 
 
 def _folders(path: Path) -> list[str]:

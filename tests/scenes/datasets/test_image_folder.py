@@ -95,3 +95,26 @@ def test_samples_are_written_where_their_class_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label: expected a class index below 1, got 1"):
         write_dataset(samples, tmp_path / "other", format="image_folder", class_names=("cat",))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("opened", "labels", "how"),
+    [
+        ("val", "valannot", " with --split val"),
+        ("training/image_2", "training/label_2", ""),
+        ("images", "labels", ""),
+        ("images", "masks", ""),
+    ],
+)
+def test_a_folder_opened_without_the_labels_beside_it_says_so(
+    tmp_path: Path, opened: str, labels: str, how: str
+) -> None:
+    make(tmp_path / opened, "a", "b")
+    (tmp_path / labels).mkdir()
+    part = (tmp_path / opened).resolve()
+    note = f"{part}: pictures alone, without labels: those in {Path(labels).name}/ beside it need {part.parent}{how}"
+    assert open_dataset(tmp_path / opened).notes == (note,)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="pictures alone, without labels"):
+        open_dataset(tmp_path / opened, strict=True)
+    (tmp_path / labels).rename(tmp_path / "elsewhere")
+    assert open_dataset(tmp_path / opened).notes == ()  # type: ignore[attr-defined]
