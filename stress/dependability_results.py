@@ -60,13 +60,17 @@ def calibration_block(
 
 
 def _grids(found: Mapping[Cell, CellDependability], families: Mapping[str, str], when: str | None) -> dict[str, Grid]:
-    """Return the grid of each figure, before or after scaling, or over all groups."""
+    """Return the grid of each figure, before or after scaling, or over all groups; NaN in cells that do not have it."""
     by_metric: dict[str, dict[Cell, Draws]] = {}
     for cell, d in found.items():
         for f in d.calibration:
             if f.temperature == when:
                 by_metric.setdefault(f.metric, {})[cell] = f.draws
-    return {metric: Grid(draws, families) for metric, draws in by_metric.items()}
+    grids = {}
+    for metric, draws in by_metric.items():
+        nothing = np.full(len(next(iter(draws.values()))), np.nan)
+        grids[metric] = Grid({cell: draws.get(cell, nothing) for cell in found}, families)
+    return grids
 
 
 def _overall(grids: Mapping[str, Grid], when: str | None, n_groups: int, halves: Halves) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]  # (B, D)
 NAMES = ("encoder", "backbone")  # of modules that end in features, best first
 LARGEST = 6e4  # what half precision holds
+WIDEST = 16_384  # numbers of a vector that a model is asked for: 1,000 of them are 33 MB a cell
+LEAVE_OUT = "mend it, or leave it out with 'dependability: {embeddings: 0}' in the plan"
 ODIN_EPS, ODIN_TEMPERATURE = 0.0014, 1000.0  # Liang, Li and Srikant 2018
 
 
@@ -73,13 +75,18 @@ class Recorder:
 
     def _asked(self, images: Sequence[Image]) -> Vectors:
         try:
-            return np.asarray(self.model.embed(list(images)), np.float32)
+            found = np.asarray(self.model.embed(list(images)), np.float32)
         except Exception as error:
             told = " ".join(str(error).split()) or "no message"
             raise InputError(
-                f"model {self.model.name!r} raised {type(error).__name__} in embed: {told}; mend it, or leave it out "
-                "with 'dependability: {embeddings: 0}' in the plan"
+                f"model {self.model.name!r} raised {type(error).__name__} in embed: {told}; {LEAVE_OUT}"
             ) from error
+        if found.ndim != 2 or len(found) != len(images) or not 1 <= found.shape[1] <= WIDEST:
+            raise InputError(
+                f"model {self.model.name!r}: embed: expected shape ({len(images)}, D), one vector an image, D up to "
+                f"{WIDEST:,}, got {found.shape}; {LEAVE_OUT}"
+            )
+        return found
 
 
 def last_linear(model: Any) -> nn.Linear | None:

@@ -115,7 +115,8 @@ def fit_temperature(table: Mapping[str, pa.Array], fit: NDArray[np.bool_]) -> fl
     answers, right = sums[0, : 3 * BINS : 3].sum(), sums[0, 1 : 3 * BINS : 3].sum()
     if answers < FEWEST_ANSWERS or right in (0.0, answers):
         return None
-    return float(TEMPERATURES[int(sums[:, 3 * BINS].argmin())])
+    best = np.flatnonzero(sums[:, 3 * BINS] == sums[:, 3 * BINS].min())  # several where scaling changes nothing
+    return float(TEMPERATURES[best[np.abs(np.log(TEMPERATURES[best])).argmin()]])
 
 
 def fine_sums(table: Mapping[str, pa.Array], group: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:

@@ -266,3 +266,24 @@ def test_a_mean_says_over_how_many_cells_it_is(finished, tmp_path):
     rows = finished.results.summary["calibration"]["overall"]
     assert {(r["cells"], r["of_cells"]) for r in rows if r["metric"] == "olrp"} == {(4, 4)}
     assert all(r["cells"] <= r["of_cells"] for r in rows)
+
+
+class Sometimes:
+    """A segmenter that gives label maps alone of clean pictures, and logits of shifted ones."""
+
+    name, task, class_names = "sometimes", "segmentation", ["car", "person", "sign"]
+    asked = 0
+
+    def predict(self, images):
+        found = [40 * fake("hues")(image).transpose(2, 0, 1) for image in images]
+        self.asked += len(images)
+        clean = self.asked <= 12
+        return [{"segmentation": planes.argmax(axis=0)} if clean else {"logits": planes} for planes in found]
+
+
+def test_what_clean_frames_do_not_have_is_no_figure_of_the_others(tmp_path):
+    block = go(tmp_path / "run", Sometimes(), n=12, plan={"batch_size": 12}).results.summary["calibration"]
+    row = next(r for r in block["overall"] if r["metric"] == "ece")
+    assert row["clean"]["value"] is None
+    assert row["difference"]["value"] is None
+    assert row["shifted"]["value"] is not None

@@ -243,5 +243,11 @@ def test_embeddings_of_another_width_are_none_and_an_embed_that_fails_is_told(tm
     broken.error = KeyError("no such layer")
     with pytest.raises(InputError, match="embeddings: 0"):
         stress.run(data, broken, plan, tmp_path / "broken", progress=False)
+    broken.embed = lambda images: [1.0 for _ in images]
+    with pytest.raises(InputError, match=r"expected shape \(1, D\).*got \(1,\)"):
+        stress.run(data, broken, plan, tmp_path / "flat", progress=False)
+    broken.embed = lambda images: np.zeros((len(images), 100_000))
+    with pytest.raises(InputError, match="D up to 16,384"):
+        stress.run(data, broken, plan, tmp_path / "wide", progress=False)
     plan["dependability"] = {"embeddings": 0}
     assert stress.run(data, broken, plan, tmp_path / "without", progress=False).path.exists()

@@ -137,3 +137,12 @@ def test_pixels_that_are_all_right_or_all_wrong_have_no_temperature():
     for one in (right, wrong):
         assert pixels.fit_temperature(table([observed(one, said)]), np.ones(1, np.bool_)) is None
     assert pixels.fit_temperature(table([observed(truth, said)]), np.ones(1, np.bool_)) is not None
+
+
+def test_where_scaling_changes_nothing_the_temperature_is_one():
+    truth = np.zeros((36, 48), np.int32)
+    truth[:20] = 1
+    flat = Predictions(
+        segmentation=np.zeros((36, 48), np.int64), probabilities=np.full((CLASSES, 36, 48), 1 / CLASSES, np.float32)
+    )
+    assert pixels.fit_temperature(table([observed(truth, flat)]), np.ones(1, np.bool_)) == 1.0
