@@ -1,8 +1,9 @@
 """Falling rain and snow at places in the world, the same from every camera that looks there, moving with time.
 
-Particles fill a cube of the world that repeats in all directions: its side is more than twice how far single particles
-are drawn, so that no camera sees one twice. Where a particle is follows from seed, number and time alone. What is
-farther away is the veil. Drop sizes after Marshall and Palmer (1948), N(D) = 8000 exp(-4.1 R^-0.21 D) per m3 and mm;
+Particles fill a cube of the world that repeats in all directions: its side is more than twice how far ahead single
+particles are drawn; only a camera of a wide angle sees one twice, at two places. Where a particle is follows from seed,
+number and time alone. What is farther away is the veil. Drop sizes after Marshall and Palmer (1948),
+N(D) = 8000 exp(-4.1 R^-0.21 D) per m3 and mm;
 terminal speed after Atlas (1973), 9.65 - 10.3 exp(-0.6 D) m/s; extinction of rain 0.312 R^0.67 per km; drops send 94 %
 of a wide cone of the scene on (Garg and Nayar 2007). Flakes: 2 N pi/4 <D^2> is the extinction, diameters exponential
 (Gunn and Marshall 1958), speeds 0.7 to 1.5 m/s (Locatelli and Hobbs 1974).
@@ -171,59 +172,75 @@ def _uniform(seed, number):  # type: ignore[no-untyped-def]  # numba infers: uin
 
 
 @njit(cache=True, nogil=True)
+def _seen(place, velocity, size, half, speed, reach, turn, lens):  # type: ignore[no-untyped-def]  # numba infers
+    """Return share, depth, ends x0 y0 x1 y1 and width of a particle at a place from the camera; 0s out of view."""
+    fx, fy, cx, cy, width, height = lens
+    nothing = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    x, y, z = place
+    u, v, w = velocity
+    far = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
+    if far < NEAREST_M or far > reach:
+        return nothing
+    right = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z
+    down = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z
+    if abs(fx * right / far + cx - 0.5 * width) > 0.6 * width:  # a tenth beyond: streaks come in from there
+        return nothing
+    if abs(fy * down / far + cy - 0.5 * height) > 0.6 * height + 0.2 * fy / far:
+        return nothing
+    du = half * (turn[0, 0] * u + turn[0, 1] * v + turn[0, 2] * w)
+    dv = half * (turn[1, 0] * u + turn[1, 1] * v + turn[1, 2] * w)
+    dw = half * (turn[2, 0] * u + turn[2, 1] * v + turn[2, 2] * w - speed)
+    z0, z1 = max(far - dw, 0.5 * NEAREST_M), max(far + dw, 0.5 * NEAREST_M)
+    x0, y0 = fx * (right - du) / z0 + cx, fy * (down - dv) / z0 + cy
+    x1, y1 = fx * (right + du) / z1 + cx, fy * (down + dv) / z1 + cy
+    sharp, blur = fx * size / far, fx * APERTURE_M / far
+    drawn = max(np.sqrt(sharp * sharp + blur * blur), 1.0)
+    share = min(sharp * sharp / (drawn * (drawn + np.hypot(x1 - x0, y1 - y0))), 1.0)
+    return (share, far, x0, y0, x1, y1, drawn) if share >= FAINTEST else nothing
+
+
+@njit(cache=True, nogil=True)
 def _project(seed, count, rain, law, turn, eye, lens):  # type: ignore[no-untyped-def]  # numba infers
     """Return (M, 11): number, world x y z, share, depth, ends x0 y0 x1 y1, width of what is in view."""
     spread, wind_x, wind_y, speed, half, reach, time, side = law
     fx, fy, cx, cy, width, height = lens
     found = np.empty((1024, 11))
     at = 0
-    slack = 0.5 * side * abs(turn[2, 2])  # how much of the distance ahead may be due to height
+    aside, below = (0.6 * width + abs(cx - 0.5 * width)) / fx, (0.6 * height + abs(cy - 0.5 * height)) / fy
+    radius = reach * np.sqrt(1.0 + aside * aside + below * below) + 0.2  # to the corners of what is looked at
+    slack = radius * abs(turn[2, 2])  # how much of the distance ahead may be due to height
     for n in range(count):
         b = _uniform(seed, 6 * n + 4)
         angle, gust = 2 * np.pi * b, 0.7 + 0.6 * b
         u = wind_x * gust if rain else wind_x + 0.6 * np.cos(angle)
         v = wind_y * gust if rain else wind_y + 0.6 * np.sin(angle)
-        x = (_uniform(seed, 6 * n) * side + u * time) % side - eye[0]
-        y = (_uniform(seed, 6 * n + 1) * side + v * time) % side - eye[1]
-        x, y = x - side * np.round(x / side), y - side * np.round(y / side)
-        ahead = turn[2, 0] * x + turn[2, 1] * y
-        if ahead + slack < NEAREST_M or ahead - slack > reach:
-            continue
-        a = _uniform(seed, 6 * n + 3)
-        if rain:
-            mm = min(SMALLEST_MM - np.log1p(-a) / spread, LARGEST_MM)
-            size, w = 1e-3 * mm, 10.3 * np.exp(-0.6 * mm) - 9.65
-        else:
-            size, w = min(-spread * np.log1p(-a), LARGEST_FLAKE_M), -0.7 - 0.8 * _uniform(seed, 6 * n + 5)
-        z = (_uniform(seed, 6 * n + 2) * side + w * time) % side - eye[2]
-        z -= side * np.round(z / side)
-        far = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
-        if far < NEAREST_M or far > reach:
-            continue
-        right = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z
-        down = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z
-        if abs(fx * right / far + cx - 0.5 * width) > 0.6 * width:  # a tenth beyond: streaks come in from there
-            continue
-        if abs(fy * down / far + cy - 0.5 * height) > 0.6 * height + 0.2 * fy / far:
-            continue
-        du = half * (turn[0, 0] * u + turn[0, 1] * v + turn[0, 2] * w)
-        dv = half * (turn[1, 0] * u + turn[1, 1] * v + turn[1, 2] * w)
-        dw = half * (turn[2, 0] * u + turn[2, 1] * v + turn[2, 2] * w - speed)
-        z0, z1 = max(far - dw, 0.5 * NEAREST_M), max(far + dw, 0.5 * NEAREST_M)
-        x0, y0 = fx * (right - du) / z0 + cx, fy * (down - dv) / z0 + cy
-        x1, y1 = fx * (right + du) / z1 + cx, fy * (down + dv) / z1 + cy
-        sharp, blur = fx * size / far, fx * APERTURE_M / far
-        drawn = max(np.sqrt(sharp * sharp + blur * blur), 1.0)
-        share = min(sharp * sharp / (drawn * (drawn + np.hypot(x1 - x0, y1 - y0))), 1.0)
-        if share < FAINTEST:
-            continue
-        if at == len(found):
-            more = np.empty((2 * at, 11))
-            more[:at] = found
-            found = more
-        place = (x + eye[0], y + eye[1], z + eye[2])
-        found[at] = np.array((float(n), *place, share, far, x0, y0, x1, y1, drawn))
-        at += 1
+        x0 = (_uniform(seed, 6 * n) * side + u * time) % side - eye[0]
+        y0 = (_uniform(seed, 6 * n + 1) * side + v * time) % side - eye[1]
+        for i in range(int(np.ceil((-radius - x0) / side)), int(np.floor((radius - x0) / side)) + 1):
+            for j in range(int(np.ceil((-radius - y0) / side)), int(np.floor((radius - y0) / side)) + 1):
+                x, y = x0 + i * side, y0 + j * side
+                ahead = turn[2, 0] * x + turn[2, 1] * y
+                if ahead + slack < NEAREST_M or ahead - slack > reach:
+                    continue
+                a = _uniform(seed, 6 * n + 3)
+                if rain:
+                    mm = min(SMALLEST_MM - np.log1p(-a) / spread, LARGEST_MM)
+                    size, w = 1e-3 * mm, 10.3 * np.exp(-0.6 * mm) - 9.65
+                else:
+                    size, w = min(-spread * np.log1p(-a), LARGEST_FLAKE_M), -0.7 - 0.8 * _uniform(seed, 6 * n + 5)
+                z0 = (_uniform(seed, 6 * n + 2) * side + w * time) % side - eye[2]
+                for k in range(int(np.ceil((-radius - z0) / side)), int(np.floor((radius - z0) / side)) + 1):
+                    row = _seen((x, y, z0 + k * side), (u, v, w), size, half, speed, reach, turn, lens)
+                    if row[0] == 0.0:
+                        continue
+                    if at == len(found):
+                        more = np.empty((2 * at, 11))
+                        more[:at] = found
+                        found = more
+                    found[at, 0] = n
+                    found[at, 1:4] = x + eye[0], y + eye[1], z0 + k * side + eye[2]
+                    found[at, 4:] = row
+                    at += 1
     return found[:at]
 
 

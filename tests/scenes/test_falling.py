@@ -111,3 +111,15 @@ def test_the_town_under_rain_keeps_its_labels_and_needs_no_hits_in_the_sky() -> 
 def test_weather_that_cannot_be_is_named(edit: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         in_view(camera(), edit)
+
+
+@pytest.mark.parametrize("edit", [SetRain(50.0), SetSnow(200.0)])
+@pytest.mark.parametrize("yaw", [0.0, 0.785])
+def test_a_wide_camera_sees_as_much_at_its_sides_as_in_the_middle(edit: SetRain | SetSnow, yaw: float) -> None:
+    K = np.array([[185.0, 0, 320], [0, 185.0, 180], [0, 0, 1]])  # 120 degrees
+    pose = look(position=(3.0, 1.0, 1.4), yaw_rad=yaw, pitch_rad=0.0)
+    wide = Camera(K=K, width=640, height=360, world_to_cam=pose)
+    seen = in_view(wide, edit)
+    pixels, _ = wide.project(seen.places[seen.depth > 0.7 * seen.depth.max()])
+    counts = np.histogram(pixels[:, 0], bins=6, range=(0, 640))[0]
+    assert counts.min() > 0.9 * counts.max()
