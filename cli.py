@@ -972,13 +972,16 @@ def scene_check(source: Path, views: int, model: str) -> None:
 @click.option("--compressed", is_flag=True, help="A quarter of the size; labels are left out.")
 def scene_export(source: Path, out: Path, compressed: bool) -> None:
     """Write the Gaussians of SCENE (a folder, .ply or splatfacto .ckpt) to a PLY file that viewers read."""
+    from scenes.errors import InputError
     from scenes.fitted import is_nerf
-    from scenes.gaussians import open_scene
+    from scenes.gaussians import GAUSSIANS_FILE, open_scene
     from scenes.splats.files import write_compressed, write_gaussians
 
+    if out.suffix.lower() != ".ply":
+        raise InputError(f"export {out}: expected the name of a .ply file")
+    if out.resolve() in (source.resolve(), (source / GAUSSIANS_FILE).resolve()):
+        raise InputError(f"export {out}: these are the Gaussians of the scene itself; choose another name")
     if is_nerf(source):
-        from scenes.errors import InputError
-
         raise InputError(f"scene {source}: it is a NeRF, which has no Gaussians to export: fit it with --method splat")
     (write_compressed if compressed else write_gaussians)(out, open_scene(source).cloud)
     click.echo(str(out))

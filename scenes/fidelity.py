@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scenes.images import write_bytes
 
 FILE = "fidelity.json"
+RENDERS = ("gaussians.ply", "nerf.safetensors", "scene.json")  # what renders; others may put files of their own beside
 FORMAT, VERSION = "roadproof fidelity", 1
 
 
@@ -40,9 +41,9 @@ def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[float,
 def scene_hash(folder: Path) -> str:
     """Return a hash of the files of a scene's folder that decide what it renders."""
     state = hashlib.sha256()
-    for file in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".ply", ".json", ".safetensors")):
-        if file.name != FILE and not file.name.startswith("checkpoint"):
-            state.update(file.name.encode() + file.read_bytes())
+    for name in RENDERS:
+        if (folder / name).is_file():
+            state.update(name.encode() + (folder / name).read_bytes())
     return state.hexdigest()[:16]
 
 

@@ -37,8 +37,11 @@ def lane_change(start: Camera, *, frames: int, length_m: float, offset_m: float)
 
     The lateral path is the quintic 10 s^3 - 15 s^4 + 6 s^5 of minimum jerk (Flash and Hogan 1985).
     """
-    if frames < 1 or length_m <= 0:
-        raise InputError(f"trajectory: expected one frame or more and a length > 0, got {frames} and {length_m} m")
+    if frames < 1 or not (math.isfinite(length_m) and length_m > 0 and math.isfinite(offset_m)):
+        raise InputError(
+            "trajectory: expected one frame or more, a length > 0 and a finite offset, "
+            f"got {frames} frames, {length_m} m and {offset_m} m"
+        )
     pose = start.cam_to_world
     ahead = pose[:3, 2] * (1.0, 1.0, 0.0)
     if np.linalg.norm(ahead) < 1e-6:

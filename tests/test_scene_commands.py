@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from cli import main
 from scenes.datasets import open_dataset
+from scenes.errors import InputError
 from scenes.fidelity import read_fidelity
 from scenes.gaussians import open_scene
 from scenes.trajectory import planned
@@ -76,3 +77,15 @@ def test_a_scene_is_checked_and_its_reports_say_what_was_found(scene: Path, tmp_
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "How true are the re-renders?" in page
     assert "town:3:16" in page
+
+
+@pytest.mark.parametrize(
+    ("out", "message"), [("x.obj", "expected the name of a .ply file"), ("scene/gaussians.ply", "of the scene itself")]
+)
+def test_an_export_never_writes_over_the_scene(out: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "scene").mkdir()
+    (tmp_path / "scene" / "gaussians.ply").write_text("mine")
+    done = CliRunner().invoke(main, ["scene", "export", str(tmp_path / "scene"), str(tmp_path / out)])
+    assert isinstance(done.exception, InputError) or done.exit_code == 2
+    assert message in done.output + str(done.exception)
+    assert (tmp_path / "scene" / "gaussians.ply").read_text() == "mine"

@@ -28,6 +28,9 @@ def test_figures_are_kept_with_their_scene(tmp_path: Path) -> None:
     assert [view["view"] for view in known["views"]] == ["a", "b"]
     (scene / "checkpoint.safetensors").write_text("of a fit")  # decides nothing of what is rendered
     assert read_fidelity(scene) == known
+    (scene / "for_a_viewer.ply").write_text("exported")  # nor what the user puts beside
+    (scene / "notes.json").write_text("{}")
+    assert read_fidelity(scene) == known
     (scene / "scene.json").write_text("fitted anew")
     assert read_fidelity(scene) is None
 

@@ -293,7 +293,8 @@ def test_add_copies_an_object_of_this_or_another_scene(tmp_path: Path) -> None:
 def test_objects_of_another_scene_have_its_classes_by_name(tmp_path: Path) -> None:
     scene = replace(two_balls(), class_names=("wall", "red", "blue"))
     words = {i: replace(thing, label=i, attributes={"actor": i}) for i, thing in scene.objects.items()}
-    classes = torch.where(scene.cloud.instances > 0, scene.cloud.instances, 0).to(torch.int16)
+    assert scene.cloud.instances is not None
+    classes = scene.cloud.instances.clamp(min=0).to(torch.int16)
     scene = replace(scene, objects=words, cloud=replace(scene.cloud, classes=classes))
     others = {i: replace(thing, label=2 - i) for i, thing in words.items()}
     other = replace(scene, class_names=("blue", "green", "wall"), objects=others,

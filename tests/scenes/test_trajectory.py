@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,9 @@ def test_a_drive_is_a_labelled_data_set(tmp_path: Path) -> None:
         assert (data[sample_id].image == exact.image).all()
         np.testing.assert_allclose(data[sample_id].annotations.boxes, exact.annotations.boxes, atol=0.01)
     assert (folder / "video.mp4").stat().st_size > 200
+
+
+@pytest.mark.parametrize(("length_m", "offset_m"), [(math.nan, 3.4), (math.inf, 3.4), (12.0, math.nan), (0.0, 3.4)])
+def test_lengths_that_are_none_are_named(length_m: float, offset_m: float) -> None:
+    with pytest.raises(InputError, match="a length > 0 and a finite offset"):
+        lane_change(Town(3).camera(), frames=3, length_m=length_m, offset_m=offset_m)
