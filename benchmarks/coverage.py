@@ -160,18 +160,24 @@ def false_differences(n: int, *, data_sets: int, resamples: int, seed: int = 0) 
     return told / data_sets
 
 
-def false_slices(n: int, *, data_sets: int, seed: int = 0) -> float:
-    """Return how often a slice is named where every object of a group is missed by the same chance."""
+def false_slices(n: int, *, data_sets: int, uneven: bool = False, seed: int = 0) -> float:
+    """Return how often a slice is named where every object of a group is missed by the same chance.
+
+    uneven: groups have from 5 to 400 objects, and each of the classes is in about a third of the groups only
+    """
     named = 0
     for i in range(data_sets):
         rng = np.random.default_rng([seed, n, i])
-        group = np.repeat(np.arange(n), 20)
+        rows = np.clip(rng.pareto(1.2, n) * 10, 5, 400).astype(int) if uneven else np.full(n, 20)
+        group = np.repeat(np.arange(n), rows)
         attributes = {
             "class": rng.choice(["car", "person", "sign"], len(group)),
             "distance_m": rng.uniform(5, 100, len(group)),
             "family": rng.choice(["weather", "sensor"], len(group)),
             "severity": rng.choice([1.0, 3.0, 5.0], len(group)),
         }
+        if uneven:
+            attributes["class"] = np.array(["car", "person", "sign"])[rng.integers(0, 3, n)][group]
         missed = (rng.random(len(group)) < rng.beta(2.4, 5.6, n)[group]).astype(np.float64)
         named += any(s.significant for s in find_slices(attributes, missed, group, seed=i))
     return named / data_sets
@@ -191,6 +197,9 @@ def table(groups: Sequence[int], *, data_sets: int, resamples: int) -> list[dict
     rows.append({"what": "a slice named where there is none", "promised": 0.05})
     for n in groups:
         rows[-1][str(n)] = false_slices(n, data_sets=min(data_sets, 200))
+    rows.append({"what": "the same, groups and classes uneven", "promised": 0.05})
+    for n in groups:
+        rows[-1][str(n)] = false_slices(n, data_sets=min(data_sets, 200), uneven=True)
     return rows
 
 

@@ -115,9 +115,14 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def _cell(text: str) -> str:
+    """Return text that neither ends a cell of a Markdown table nor is taken for HTML."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
 def markdown(summary: Mapping[str, Any]) -> str:
     """Return the comparison as Markdown: verdicts, ranking, overall, families and classes."""
-    labels = [run["label"] for run in summary["runs"]]
+    labels = [_cell(run["label"]) for run in summary["runs"]]
     lines = [
         f"# {words.listed(labels)} compared",
         "",
@@ -149,5 +154,5 @@ def markdown(summary: Mapping[str, Any]) -> str:
                 f"{'**' if d['kind'] else ''}{d['text']}{'**' if d['kind'] else ''} | {d['p']}"
                 for d in row["differences"]
             ]
-            lines.append(f"| {' | '.join([row['name'], *row['values'], *gaps])} |")
+            lines.append(f"| {' | '.join([_cell(row['name']), *row['values'], *gaps])} |")
     return "\n".join(lines) + "\n"

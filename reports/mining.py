@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import words
+from stress.mined_words import nothing_proven
 
 SCHEMA = "roadproof.mining/1"
 KINDS = ("missed", "confused", "misplaced", "invented", "duplicate")
@@ -48,12 +49,10 @@ def load(file: Path, schema: str) -> dict[str, Any] | None:
 def _question(found: Mapping[str, Any], key: str, title: str, meaning: str) -> dict[str, Any]:
     slices = found[key]
     proven = any(s["tested"]["significant"] for s in slices)
-    tested = any(s["tested"]["p"] is not None for s in slices)
-    none = "No slice stands out by more than chance." if tested else "Nothing could be tested: too few groups."
     return {
         "title": title,
         "meaning": meaning,
-        "verdict": "" if proven else none,
+        "verdict": "" if proven else nothing_proven(slices, found["n_groups"]),
         "rows": [_row(s) for s in slices[:MOST_ROWS]],
         "shifted": key == "lost_under_shift",
     }

@@ -30,6 +30,7 @@ def shown(found: Mapping[str, Any]) -> dict[str, Any]:
     for row in found["misses"]:
         misses.setdefault(row["shift"], []).append(row)
     count = len([r for r in found["not_covered"] if r["n"] == 0]), len([r for r in found["not_covered"] if r["n"]])
+    distances = bands != ["unknown distance"]
     return {
         "lead": lead(found),
         "weights": weights_words(found),
@@ -43,20 +44,25 @@ def shown(found: Mapping[str, Any]) -> dict[str, Any]:
             }
             for c in conditions
         ],
-        "uncovered": uncovered(*count, len(found["domain"])),
+        "uncovered": uncovered(*count, len(found["domain"]), distances=distances),
         "notes": found["notes"],
     }
 
 
-def uncovered(none: int, few: int, total: int) -> str:
+def uncovered(none: int, few: int, total: int, *, distances: bool = True) -> str:
     """Return how much of the table stands on nothing.
 
     >>> uncovered(3, 2, 40)
     'Not covered: 3 of 40 cells have no object at all, 2 too few for a figure with an interval.'
     """
+    if not total:
+        return "Nothing is covered: the run has no object."
+    unknown = "" if distances else " At which distances is not known."
     if not none and not few:
-        return f"All {total} cells of condition, road user and distance are covered."
-    return f"Not covered: {none} of {total} cells have no object at all, {few} too few for a figure with an interval."
+        what = "condition, road user and distance" if distances else "condition and road user"
+        return f"All {total} cells of {what} are covered.{unknown}"
+    said = f"Not covered: {none} of {total} cells have no object at all, {few} too few for a figure with an interval."
+    return said + unknown
 
 
 def lead(found: Mapping[str, Any]) -> str:
@@ -136,7 +142,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         )
     none = [r for r in found["not_covered"] if r["n"] == 0]
     few = [r for r in found["not_covered"] if r["n"]]
-    lines += ["", uncovered(len(none), len(few), len(found["domain"]))]
+    distances = found["bands"] != ["unknown distance"]
+    lines += ["", uncovered(len(none), len(few), len(found["domain"]), distances=distances)]
     seen = list(dict.fromkeys((r["road_user"], r["distance"]) for r in none))
     lines += [f"- no object: {USERS[user].lower()}, {distance}" for user, distance in seen[:20]]
     return "\n".join([*lines, *(["", *found["notes"]] if found["notes"] else [])]) + "\n"

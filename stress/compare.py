@@ -137,6 +137,12 @@ def common_of(runs: Sequence[ComparedRun], metric: str | None = None) -> Common:
                 f"The data sets go by different names ({first.identity['dataset']['name']}, "
                 f"{run.identity['dataset']['name']}); samples are paired by their ids."
             )
+        elif run.identity["dataset"]["path"] != first.identity["dataset"]["path"]:
+            notes.append(
+                f"{first.label} and {run.label} were read from different places "
+                f"({first.identity['dataset']['path']}, {run.identity['dataset']['path']}); samples are paired by "
+                "their ids, whatever the pictures are."
+            )
     ids = set.intersection(*(set(run.group_of) for run in runs))
     if not ids:
         raise InputError("compare: the runs have no sample in common: stress both models on the same data set")

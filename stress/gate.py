@@ -168,7 +168,8 @@ class Verdict:
             low = "–" if check.low is None else f"{check.low:.4g}"
             word = f"{check.outcome if check.outcome == 'kept' else f'**{check.outcome}**'} {check.note}".rstrip()
             wanted = f"{'≤ ' if check.at_most else ''}{check.wanted:.4g}"
-            lines.append(f"| {check.name} | {wanted} | {value} | {low} | {word} |")
+            name = check.name.replace("|", "\\|").replace("<", "&lt;")
+            lines.append(f"| {name} | {wanted} | {value} | {low} | {word} |")
         return "\n".join(lines) + "\n"
 
     def junit(self) -> str:

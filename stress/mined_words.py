@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
+ENOUGH_GROUPS = 10  # for five in each half
+
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """Return what was mined as Markdown."""
@@ -13,7 +15,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
     for key, title in (("lost_under_shift", "Lost under shift"), ("missed_anyway", "Missed on clean frames too")):
         lines += [f"## {title}", ""]
         proven = [s for s in summary[key] if s["tested"]["significant"]]
-        lines += [f"- {sentence(s, summary)}" for s in proven] or [nothing_proven(summary[key])]
+        lines += [f"- {sentence(s, summary)}" for s in proven] or [nothing_proven(summary[key], summary["n_groups"])]
         if not proven and summary[key]:
             lines += ["", "Seen, but no more than that:", ""]
             lines += [f"- {sentence(s, summary)}" for s in summary[key][:3]]
@@ -25,6 +27,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         lines.append("")
     if summary.get("clusters"):
         lines += _cluster_lines(summary["clusters"])
+    if summary["lost_under_shift"] or summary["missed_anyway"]:
+        lines += ["Figures are over all groups, p from those only that a slice was not sought in.", ""]
     kinds: Counter[str] = Counter()
     for row in summary["failures"]:
         kinds[row["failure"]] += row["n"]
@@ -33,8 +37,10 @@ def markdown(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def nothing_proven(slices: Collection[Mapping[str, Any]]) -> str:
+def nothing_proven(slices: Collection[Mapping[str, Any]], n_groups: int) -> str:
     """Say why no slice is named."""
+    if not slices and n_groups >= ENOUGH_GROUPS:
+        return "No slice goes wrong more often than the rest."
     tested = any(s["tested"]["p"] is not None for s in slices)
     return "No slice stands out by more than chance." if tested else "Nothing could be tested: too few groups."
 
@@ -50,7 +56,9 @@ def _fall(found: Mapping[str, Any], metric: str) -> str:
     if found["recall_clean"] is None:
         return f"{metric}: too few"
     if found["recall_shifted"] is None:
-        return f"{metric} {found['recall_clean']:.2f} ({found['recall_elsewhere'] or 0.0:.2f} elsewhere)"
+        elsewhere = found["recall_elsewhere"]
+        beside = "" if elsewhere is None else f" ({elsewhere:.2f} elsewhere)"
+        return f"{metric} {found['recall_clean']:.2f}{beside}"
     return f"{metric} {found['recall_clean']:.2f} -> {found['recall_shifted']:.2f}"
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,7 +172,7 @@ def assessed(results: Results, weights: Weights) -> dict[str, Any]:
         "domain": domain,
         "not_covered": [
             {"condition": r["condition"], "road_user": r["road_user"], "distance": r["distance"], "n": r["n"]}
-            for r in domain if r["state"] != "covered" and r["distance"] != UNKNOWN
+            for r in domain if r["state"] != "covered" and (r["distance"] != UNKNOWN or bands == [UNKNOWN])
         ],
         "notes": [*_notes(table, counted, shifts), *_unmet(results, table, weights)],
     }  # fmt: skip
@@ -203,6 +203,8 @@ def _count(table: Columns, weights: Weights) -> tuple[Counted, list[str]]:
         severity=own["severity"],
     )
     unknown = (band > len(edges)) & (own["shift"] == CLEAN)
+    if len(band) and (band > len(edges)).all():  # no band is empty, and none is known to be covered
+        return replace(counted, band=np.zeros_like(counted.band)), [UNKNOWN]
     return counted, [*bands, *([UNKNOWN] if unknown.any() else [])]
 
 

@@ -16,6 +16,7 @@ import stress
 from scenes.plugins import load_attribute
 from stress.compare import compare
 from stress.gate import Budget, gate
+from stress.mined_words import nothing_proven
 from stress.mining import markdown, mine
 from stress.safety import assess
 from stress.slices import find_slices
@@ -139,6 +140,12 @@ def test_an_empty_slice_is_too_few():
     assert find_slices({"class": np.array(["car"] * 4)}, np.ones(4), np.arange(4)) == []
 
 
+def test_where_nothing_was_missed_it_is_not_said_that_groups_are_too_few():
+    assert "too few" not in nothing_proven([], 30)
+    assert "too few" in nothing_proven([], 4)
+    assert "too few" in nothing_proven([{"tested": {"p": None}}], 30)
+
+
 def test_a_run_without_an_object_says_so(tmp_path):
     run = tmp_path / "run"
     stress.run(Nothing(12), fake("Detector")(), PLAN, run, progress=False)
@@ -148,6 +155,7 @@ def test_a_run_without_an_object_says_so(tmp_path):
     assert {row["failure"] for row in found["failures"]} <= {"invented", "duplicate"}
     assert "too few groups" in markdown(found)
     assert assess(run)["misses"] == []
+    assert "are covered" not in reports.write(run).read_text(encoding="utf-8")
     assert "Too few" in reports.write(run).read_text(encoding="utf-8")
     assert [c.outcome for c in gate(run, Budget(minimum={"rpc": 0.1})).checks] == ["unknown"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ import reports.comparison
 import stress
 from scenes.errors import InputError
 from scenes.plugins import load_attribute
-from stress.compare import Common, _holm, _ranking, compare, p_value
+from stress.compare import Common, ComparedRun, _holm, _ranking, common_of, compare, p_value
 from stress.gate import Budget, gate
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -123,6 +124,8 @@ def test_the_page_is_escaped_and_whole(runs, tmp_path):
     text = reports.comparison.write(tmp_path, found).read_text(encoding="utf-8")
     assert "<b>one</b>" not in text
     assert "&lt;b&gt;one" in text
+    row = {**found["classes"][0], "class_name": "car|<i>s"}
+    assert "| car\\|&lt;i>s |" in reports.comparison.markdown({**found, "classes": [row]})
     assert "blunt keeps less than" in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
@@ -236,3 +239,11 @@ def test_limits_on_slices_are_the_recall_of_their_objects(runs, tmp_path):
     ):
         with pytest.raises(InputError, match=told):
             gate(runs / "good", budget(tmp_path, f"slices: [{{{text + ', ' if text else ''}recall: 0.5}}]"))
+
+
+def test_the_same_names_from_another_place_are_said(runs):
+    opened = [ComparedRun.open(runs / name) for name in ("good", "same")]
+    assert not any("different places" in note for note in common_of(opened).notes)
+    moved = {**opened[1].identity, "dataset": {**opened[1].identity["dataset"], "path": "elsewhere/val"}}
+    notes = common_of([opened[0], replace(opened[1], identity=moved)]).notes
+    assert any("different places" in note and "elsewhere/val" in note for note in notes)

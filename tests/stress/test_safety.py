@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -78,11 +82,29 @@ def test_the_domain_holds_every_object_and_says_what_is_not_there(run, tmp_path)
     cells = [r for r in found["domain"] if r["condition"] == "clean"]
     assert sum(r["n"] for r in cells) == len([r for r in clean if r["outcome"] != "ignored"])
     none = {(r["condition"], r["road_user"], r["distance"]) for r in found["not_covered"] if r["n"] == 0}
-    assert none == {(r["condition"], r["road_user"], r["distance"]) for r in found["domain"]
-                    if r["n"] == 0 and r["distance"] != "unknown distance"}  # fmt: skip
+    assert none == {(r["condition"], r["road_user"], r["distance"]) for r in found["domain"] if r["n"] == 0}
+
+
+def test_where_no_distance_is_known_no_band_is_said_to_be_empty(run):
+    found = assess(run)
+    assert found["bands"] == ["unknown distance"]
     text = reports.safety.markdown(found)
+    assert "0-14 m" not in text
+    assert "At which distances is not known" in text
+
+
+def test_a_band_without_objects_is_not_covered(run, tmp_path):
+    """The same run, with cars 20 m away and nothing nearer."""
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "objects.parquet"
+    table = pq.read_table(file)
+    far = [20.0 if name == "car" else None for name in table.column("class_name").to_pylist()]
+    column = table.column_names.index("distance_m")
+    pq.write_table(table.set_column(column, table.schema.field(column), pa.array(far, pa.float32())), file)
+    text = reports.safety.markdown(assess(tmp_path / "run"))
     assert "Not covered" in text
     assert "no object: vehicles, 0-14 m" in text
+    assert "no object: vehicles, 14-30 m" not in text
 
 
 def test_few_objects_have_no_figure(tmp_path):
