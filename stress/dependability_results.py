@@ -167,7 +167,7 @@ def _notes(names: Sequence[str], halves: Halves, n_groups: int, task: Task) -> l
         return [*notes, f"Scores of embeddings are left out: {n_groups} groups are too few to fit on one half of them."]
     return [
         *notes,
-        "Scores of embeddings are left out: the model gives no embedding (no torch layer to read, and no method embed), "
+        "Scores of embeddings are left out: the model gives no embedding (no torch layer to read and no method embed), "
         f"or fewer than {FEWEST_TO_FIT} clean frames to fit on have one.",
     ]
 
