@@ -6,8 +6,11 @@ A scene raises `InputError` for an edit that it cannot carry out; it never ignor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Literal
+
+from scenes.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -148,3 +151,12 @@ class SetGround:
 
 Weather = SetRain | SetSnow
 Edit = Turn | Move | Recolour | Retexture | Reshape | Remove | Add | SetSun | SetSky | SetFog | SetGround | Weather
+
+
+def check_numbers(edit: Edit) -> None:
+    """Raise for NaN and infinity, which would spread through a whole picture; a visibility may be infinite."""
+    for field in fields(edit):
+        value = getattr(edit, field.name)
+        if isinstance(value, str) or math.isfinite(value) or (field.name == "visibility_m" and value == math.inf):
+            continue
+        raise InputError(f"{type(edit).__name__}: expected a finite {field.name}, got {value}")

@@ -30,6 +30,7 @@ from scenes.edits import (
     SetSnow,
     SetSun,
     Turn,
+    check_numbers,
 )
 from scenes.errors import InputError
 from scenes.splats.cloud import Cloud, base_colour, joined
@@ -75,6 +76,7 @@ class Editor:
     def carry_out(self, edits: Sequence[Edit]) -> None:
         """Apply every edit; raise `InputError` for one that names what is not there or what Gaussians cannot do."""
         for edit in edits:
+            check_numbers(edit)
             if isinstance(edit, SetFog):
                 if edit.visibility_m <= 0:
                     raise InputError(f"SetFog: expected visibility_m > 0, got {edit.visibility_m}")

@@ -24,6 +24,7 @@ from scenes.edits import (
     SetSnow,
     SetSun,
     Turn,
+    check_numbers,
 )
 from scenes.errors import InputError, did_you_mean
 from scenes.random import Rng
@@ -71,6 +72,7 @@ class Editor:
     def carry_out(self, edits: Sequence[Edit]) -> None:
         """Apply every edit; raise `InputError` for one that names what is not there."""
         for edit in edits:
+            check_numbers(edit)
             if isinstance(edit, (SetSun, SetSky, SetFog, SetGround)):
                 self.weather = _weather(self.weather, edit)
             elif isinstance(edit, (SetRain, SetSnow)):
@@ -178,10 +180,14 @@ def rotation(yaw_rad: float, pitch_rad: float, roll_rad: float) -> NDArray[np.fl
 
 def _weather(weather: Weather, edit: SetSun | SetSky | SetFog | SetGround) -> Weather:
     if isinstance(edit, SetSun):
+        if edit.strength < 0:
+            raise InputError(f"SetSun: expected strength >= 0, got {edit.strength}")
         return replace(weather, azimuth_rad=edit.azimuth_rad, elevation_rad=edit.elevation_rad, strength=edit.strength)
     if isinstance(edit, SetSky):
         if not 0.0 <= edit.overcast <= 1.0:
             raise InputError(f"SetSky: expected overcast in [0, 1], got {edit.overcast}")
+        if edit.brightness < 0:
+            raise InputError(f"SetSky: expected brightness >= 0, got {edit.brightness}")
         return replace(weather, overcast=edit.overcast, brightness=edit.brightness)
     if isinstance(edit, SetFog):
         if edit.visibility_m <= 0:

@@ -344,6 +344,10 @@ def test_less_light_is_less_light_everywhere() -> None:
         (Add("bus", 1.0, 2.0), "Add: bus: no such scene"),
         (Add("copy:7", 1.0, 2.0), "no object 7"),
         (SetFog(-1.0), "visibility_m > 0"),
+        (SetFog(math.nan), "SetFog: expected a finite visibility_m, got nan"),
+        (Turn(1, math.nan), "Turn: expected a finite yaw_rad, got nan"),
+        (Reshape(1, height=math.inf), "Reshape: expected a finite height, got inf"),
+        (Add("copy:1", math.nan, 0.0), "Add: expected a finite x_m, got nan"),
     ],
 )
 def test_edits_that_cannot_be_are_named(edit: Any, message: str) -> None:

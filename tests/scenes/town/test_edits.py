@@ -245,6 +245,10 @@ def test_edits_leave_the_town_as_it_was(town: Town, camera: Camera, frame: Sampl
         (SetGround("lava"), "unknown kind 'lava'"),  # type: ignore[arg-type]  # on purpose
         (SetFog(0.0), "visibility_m > 0"),
         (SetSky(1.5), "overcast in"),
+        (SetSky(0.0, brightness=-1.0), "brightness >= 0"),
+        (SetSun(0.0, 0.5, strength=-1.0), "strength >= 0"),
+        (SetSun(math.nan, 0.5), "SetSun: expected a finite azimuth_rad, got nan"),
+        (Add("sedan", math.inf, 0.0), "Add: expected a finite x_m, got inf"),
     ],
     ids=str,
 )
