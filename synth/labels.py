@@ -13,6 +13,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.datasets.cityscapes import CLASS_NAMES as CITYSCAPES
+from scenes.datasets.cityscapes import FIRST_THING
 from scenes.errors import InputError
 from scenes.sample import Annotations, Sample
 from synth.audit import Verdict, apply_verdicts
@@ -23,6 +25,7 @@ _HOLDS_DEPTH = ("kitti",)  # of our own formats
 _HOLDS_INSTANCES = ("cityscapes",)
 _NO_IGNORE = ("yolo",)
 _HOLDS_OBJECTS = ("coco", "yolo", "kitti", "bdd100k")  # and nothing else that says what is in the picture
+_HOLDS_AREAS = ("cityscapes", "masks", "camvid")  # every picture has to have its segmentation
 _OWN = ("coco", "yolo", "kitti", "bdd100k", "cityscapes", "masks", "camvid", "image_folder")
 
 
@@ -69,13 +72,32 @@ def _without(sample: Sample, rows: NDArray[np.bool_]) -> Sample:
     return replace(sample, annotations=annotations)
 
 
+def _things_only(sample: Sample) -> tuple[Sample, list[str]]:
+    """Return the sample without objects of classes that Cityscapes knows as areas only, and what is said of them."""
+    labels = sample.annotations.labels
+    areas = labels < FIRST_THING
+    if not areas.any():
+        return sample, []
+    kinds = ", ".join(CITYSCAPES[label] for label in np.unique(labels[areas]).tolist())
+    said = f"objects: {int(areas.sum())} of {kinds}; Cityscapes holds these classes as areas only"
+    return _without(sample, areas), [said]
+
+
 def check_holds(tasks: Sequence[str], name: str, format: str) -> None:
-    """Raise where a data set has no objects at all and the format holds nothing else: every label would be empty."""
+    """Raise where the format holds no labels of the kinds that a data set has: all would be empty, or missing."""
     if format in _HOLDS_OBJECTS and tasks and "detection" not in tasks:
         known = " and ".join(tasks)
         raise InputError(
             f"data set {name!r} has {known} only, and {format} holds nothing but objects: its labels would be empty; "
             f"name a --format that holds {known}, or leave it out to keep the source's own"
+        )
+    wanted = "classification" if format == "image_folder" else "segmentation" if format in _HOLDS_AREAS else None
+    if wanted and wanted not in tasks and (tasks or wanted == "segmentation"):
+        known = f"{' and '.join(tasks)} only" if tasks else "no labels"
+        holds = "one class for each picture" if wanted == "classification" else "the class of every pixel"
+        raise InputError(
+            f"data set {name!r} has {known}, and {format} holds {holds}: name another --format, or leave it out to "
+            "keep the source's own"
         )
 
 
@@ -91,6 +113,9 @@ def fitting(sample: Sample, format: str) -> tuple[Sample, list[str]]:
         if sample.annotations.boxes_3d is not None:
             dropped.append("boxes_3d: KITTI needs the camera for them")
         sample = replace(sample, depth=None, annotations=replace(sample.annotations, boxes_3d=None))
+    if format == "cityscapes":
+        sample, areas = _things_only(sample)
+        dropped += areas
     ignored = int(sample.annotations.ignore.sum())
     if format in _NO_IGNORE and ignored:
         dropped.append(f"ignore: {ignored} ignore region{'s' * (ignored != 1)}; {format} holds none")

@@ -293,14 +293,14 @@ class _Synthesis:
                 yield f"split {split} is empty: whole sequences are dealt out, and there are too few"
 
     def _why_none(self, entry: Entry) -> str:
-        if not entry.classes and not entry.conditions:
-            return ""
-        for sample_id in self.job.sample_ids[:5]:
+        for sample_id in self.job.sample_ids[:5] if entry.classes or entry.conditions else ():
             with suppress(InputError, OSError, ValueError):
                 sample = self.opened[sample_id]
                 if why := mismatch(sample, self.opened.class_names, entry.classes, entry.conditions):
                     return f": e.g. {sample_id} {why}"
-        return ""
+        if self.left_out:
+            return ""
+        return ": the draw never fell on it; more frames or --variants make that less likely"
 
     def result(self, out: Path) -> Generated:
         return Generated(
@@ -310,7 +310,7 @@ class _Synthesis:
             made=dict(self.made),
             left_out=dict(self.left_out),
             examples=self.examples,
-            notes=(*self._unmade(), *manifest.assumptions(self.completed), *getattr(self.opened, "notes", ())),
+            notes=(*getattr(self.opened, "notes", ()), *manifest.assumptions(self.completed), *self._unmade()),
             resumed=self.resumed,
         )
 

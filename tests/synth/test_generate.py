@@ -15,7 +15,7 @@ from scenes.datasets import open_dataset, write_dataset
 from scenes.datasets.cityscapes import CLASS_NAMES as CITYSCAPES
 from scenes.errors import InputError
 from scenes.fingerprint import pixel_hash
-from scenes.images import StoredPicture, read_image
+from scenes.images import StoredPicture, read_image, write_png
 from scenes.sample import Annotations, Sample
 from synth.boxworld import box_sample
 from synth.labels import gone, told_truly
@@ -98,7 +98,7 @@ def test_what_is_done_is_known_and_what_is_not_ours_is_left_alone(source: Path, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "cityscapes"}, "Cityscapes has its own 19"),
+        ({"format": "cityscapes"}, "has detection only, and cityscapes holds the class"),
         ({"format": "kiti"}, "did you mean 'kitti'"),
         ({"workers": 0}, "workers"),
         ({"limit": 0}, "limit"),
@@ -376,9 +376,18 @@ def test_what_no_picture_was_made_for_and_what_was_assumed_is_told(source: Path,
     shifts = ["fog", {"name": "rain", "weight": 9, "conditions": {"timeofday": "night"}}]
     recipe = {"shifts": shifts, "filters": "none", "splits": {"train": 0.98, "val": 0.01, "test": 0.01}}
     made = synth.generate(source, recipe, tmp_path / "out", workers=1, limit=2)
-    assert made.notes[0].startswith("entry rain made no picture: e.g. ")
-    assert "has no attribute 'timeofday'" in made.notes[0]
+    told = next(note for note in made.notes if note.startswith("entry rain made no picture: e.g. "))
+    assert "has no attribute 'timeofday'" in told
     assert [note.split(" is empty")[0] for note in made.notes if "is empty" in note] == ["split val", "split test"]
+
+
+def test_an_entry_that_was_never_drawn_says_so_after_what_the_source_lacks(tmp_path: Path) -> None:
+    write_png(tmp_path / "val" / "a.png", np.zeros((16, 16, 3), np.uint8) + np.arange(16, dtype=np.uint8)[:, None] * 9)
+    (tmp_path / "valannot").mkdir()
+    recipe = {"shifts": [{"name": "sensor/noise", "weight": 1e9}, "sensor/jpeg"], "filters": "none"}
+    made = synth.generate(tmp_path / "val", recipe, tmp_path / "out", workers=1)
+    assert "valannot/ beside it" in made.notes[0]
+    assert made.notes[-1].startswith("entry sensor/jpeg made no picture: the draw never fell on it")
 
 
 def test_assumed_depth_is_counted(tmp_path: Path) -> None:
