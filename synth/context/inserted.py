@@ -24,9 +24,11 @@ from synth.rerender import renderer_of
 from synth.shift import Change, Family, Need, SeverityTable
 
 _MOST = 12
-_TRIES = 24  # places drawn for each
+_TRIES = 96  # places drawn for each
 _NEAREST_M, _FARTHEST_M = 6.0, 30.0
-_SAME_DEPTH = 0.08  # of the distance: what is nearer to the drawn place than this is the ground there
+_KERB_M = 0.2  # road and pavement are one ground: so much higher or lower than the feet of those who are there
+_SAME_DEPTH = (0.05, 0.13)  # of the distance, at least and at most, that the depth there may differ by
+_AROUND = (0.8, 1.0, 1.2)  # of the distance: a wall is not seen at all three depths
 _CLEAR_M = 1.0  # between one object and the next
 _JITTER_RAD = 0.25
 _STEP_M = 0.5  # objects whose foot is so much higher hang on something
@@ -130,24 +132,34 @@ def _free(
     sample: Sample, drawn: NDArray[np.float64], taken: list[tuple[float, float, float]], radius: float
 ) -> tuple[float, float] | None:
     """Return the first drawn place (x, y) on visible level ground with nothing on it; None where none is."""
+    for x, y in _visible_ground(sample, drawn):
+        if all(math.hypot(x - a, y - b) > radius + r + _CLEAR_M for a, b, r in taken):
+            return x, y
+    return None
+
+
+def _visible_ground(sample: Sample, drawn: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Return those of the drawn places (x, y) where ground is seen, and before and behind them: no wall."""
     camera, depth = sample.camera, sample.depth
     if camera is None or depth is None:
-        return None
-    to_world, ground = camera.cam_to_world, _ground_m(sample)
-    for u, v in drawn.tolist():
-        far = 1 / ((1 - u) / _NEAREST_M + u / _FARTHEST_M)  # even in the picture
-        column = (0.05 + 0.9 * v) * camera.width
-        ray = to_world[:3, :3] @ np.array([(column - camera.K[0, 2]) / camera.K[0, 0], 0.0, 1.0])
-        x, y = camera.position[0] + far * ray[0], camera.position[1] + far * ray[1]
-        pixels, z = camera.project(np.array([[x, y, ground]]))
-        i, j = int(np.floor(pixels[0, 1])), int(np.floor(pixels[0, 0]))
-        if z[0] <= 0 or not (0 <= i < camera.height and 0 <= j < camera.width):
-            continue
-        if not abs(float(depth[i, j]) - z[0]) <= _SAME_DEPTH * z[0]:
-            continue
-        if all(math.hypot(x - a, y - b) > radius + r + _CLEAR_M for a, b, r in taken):
-            return float(x), float(y)
-    return None
+        return []
+    far = 1 / ((1 - drawn[:, 0]) / _NEAREST_M + drawn[:, 0] / _FARTHEST_M)  # even in the picture
+    column = (0.05 + 0.9 * drawn[:, 1]) * camera.width
+    rays = np.stack([(column - camera.K[0, 2]) / camera.K[0, 0], np.zeros_like(far), np.ones_like(far)], axis=1)
+    away = (rays @ camera.cam_to_world[:3, :3].T)[:, :2] * far[:, None]
+    ground = _ground_m(sample)
+    same = float(np.clip(_KERB_M / max(abs(float(camera.position[2]) - ground), 1e-6), *_SAME_DEPTH))
+    seen = np.ones(len(far), np.bool_)
+    for share in _AROUND:
+        spots = np.empty((len(far), 3))
+        spots[:, :2], spots[:, 2] = camera.position[:2] + share * away, ground
+        pixels, z = camera.project(spots)
+        j, i = np.floor(np.nan_to_num(pixels, nan=-1.0).clip(-1, max(depth.shape))).astype(np.int64).T
+        inside = (z > 0) & (i >= 0) & (i < depth.shape[0]) & (j >= 0) & (j < depth.shape[1])
+        there = depth[np.where(inside, i, 0), np.where(inside, j, 0)].astype(np.float64)
+        seen &= inside & (np.abs(there - z) <= same * z)
+    places: list[tuple[float, float]] = (camera.position[:2] + away)[seen].tolist()
+    return [(x, y) for x, y in places]
 
 
 def _ground_m(sample: Sample) -> float:

@@ -16,10 +16,11 @@ from scenes.sample import Sample
 from scenes.splats.cloud import Cloud, base_colour, joined
 from scenes.splats.editing import SplatObject
 from scenes.splats.lift import seen_by
-from scenes.town import Town
+from scenes.town import Town, TownDataset
 from synth.boxworld import box_sample
 from synth.contracts import ShiftContract, check_shift_laws, disagreement
 from synth.pipeline import params_as_mapping, replay, shifted
+from synth.random import Rng
 from synth.registry import create
 from synth.rerender import render_again
 
@@ -167,6 +168,14 @@ def test_objects_put_in_stand_on_free_ground_in_view(splats: Sample) -> None:
         others = np.delete(notes.boxes_3d[:, :2], row, axis=0)
         assert np.linalg.norm(others - notes.boxes_3d[row, :2], axis=1).min() > 1.5
         assert notes.boxes_3d[row, 2] - 0.5 * notes.boxes_3d[row, 5] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_street_takes_as_many_more_as_asked_for() -> None:
+    """Road and pavement are one ground, though a kerb parts them."""
+    frame = next(iter(TownDataset(seed=11, n=1, width=640, height=360)))
+    counts = [len(create("context/inserted").draw(frame, s, Rng(11)).donors) for s in (1, 2, 3, 5)]
+    assert counts[:3] == [1, 2, 4]
+    assert counts[3] > 6
 
 
 def test_more_of_a_pattern_is_more_of_a_change(splats: Sample) -> None:
