@@ -30,6 +30,7 @@ PICTURES = DOCS / "images" / "catalogue"
 SEED = 11
 SHOWN = (1, 3, 5)
 TILE = (320, 180)  # width, height
+WHOLE = ("context/inserted", "context/removed", "pose/object_move")  # change several places: all of it is shown
 MUCH = 0.25  # of the picture: where a shift changes more, all of it is shown
 TASKS = {
     "weather": "What stands between the camera and the road, and lies on it.",
@@ -59,7 +60,8 @@ def strip(sample: Sample, name: str) -> Image | None:
     pictures = [picture for picture in made if picture is not None]
     if len(pictures) < len(made):
         return None
-    x1, y1, x2, y2 = _window(sample.image, pictures[-1])
+    height, width = pictures[-1].shape[:2]
+    x1, y1, x2, y2 = (0, 0, width, height) if name in WHOLE else _window(sample.image, pictures[-1])
     return np.concatenate([_small(picture[y1:y2, x1:x2]) for picture in pictures], axis=1)
 
 
