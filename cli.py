@@ -848,6 +848,7 @@ def scene_fit(capture: str, out: Path, method: str, device: str, **options: Any)
     """
     from stress.devices import resolve
 
+    _refuse_options_of_others(method)
     place = resolve(device)
     with _fit_progress() as report:
         try:
@@ -856,6 +857,18 @@ def scene_fit(capture: str, out: Path, method: str, device: str, **options: Any)
             raise KeyboardInterrupt("The same command goes on from the last checkpoint.") from None
     click.echo(str(out), err=True)
     click.echo(f"held-out PSNR: {fitted.about['held_out_psnr_db']:.1f} dB")
+
+
+def _refuse_options_of_others(method: str) -> None:
+    """Raise for options on the command line that only the other method has."""
+    from scenes.errors import InputError
+
+    context = click.get_current_context()
+    others = ("start", "max_gaussians") if method == "nerf" else ("size", "trust")
+    for name in others:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option, other = f"--{name.replace('_', '-')}", "splat" if method == "nerf" else "nerf"
+            raise InputError(f"{option}: expected with --method {other} only, got --method {method}; leave it out")
 
 
 def _fitted(

@@ -89,3 +89,15 @@ def test_an_export_never_writes_over_the_scene(out: str, message: str, tmp_path:
     assert isinstance(done.exception, InputError) or done.exit_code == 2
     assert message in done.output + str(done.exception)
     assert (tmp_path / "scene" / "gaussians.ply").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "other"),
+    [("splat", ["--size", "small"], "nerf"), ("splat", ["--trust"], "nerf"), ("nerf", ["--start", "random"], "splat")],
+)
+def test_an_option_of_the_other_method_is_refused(method: str, option: list[str], other: str, tmp_path: Path) -> None:
+    out = tmp_path / "scene"
+    result = CliRunner().invoke(cli.main, ["scene", "fit", "town:3:8", "--out", str(out), "--method", method, *option])
+    assert result.exit_code == 2
+    assert f"{option[0]}: expected with --method {other} only" in result.output
+    assert not out.exists()
