@@ -97,7 +97,7 @@ def test_an_export_never_writes_over_the_scene(out: str, message: str, tmp_path:
 )
 def test_an_option_of_the_other_method_is_refused(method: str, option: list[str], other: str, tmp_path: Path) -> None:
     out = tmp_path / "scene"
-    result = CliRunner().invoke(cli.main, ["scene", "fit", "town:3:8", "--out", str(out), "--method", method, *option])
+    result = CliRunner().invoke(main, ["scene", "fit", "town:3:8", "--out", str(out), "--method", method, *option])
     assert result.exit_code == 2
     assert f"{option[0]}: expected with --method {other} only" in result.output
     assert not out.exists()
