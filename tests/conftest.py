@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -24,3 +25,9 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("ROADPROOF_REAL_DATA does not name a folder of real photographs")
     return Path(folder)
+
+
+def pytest_configure() -> None:
+    """Let tests press Ctrl-C where whoever started pytest ignores it, as shells have it in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
