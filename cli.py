@@ -76,6 +76,15 @@ def path(*, exists: bool = False, file: bool = True, folder: bool = True) -> Any
     return click.Path(exists=exists, file_okay=file, dir_okay=folder, path_type=pathlib.Path)
 
 
+def _downloads(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """Let generators of this command and its workers know that they may fetch weights."""
+    import os
+
+    if value:
+        os.environ["ROADPROOF_ALLOW_DOWNLOAD"] = "1"
+    return value
+
+
 def dataset_options(command: F) -> F:
     """Add the options that say how a data set is read."""
     for decorate in (
@@ -90,7 +99,9 @@ def dataset_options(command: F) -> F:
 def model_options(command: F) -> F:
     """Add the options that say how a model is loaded."""
     for decorate in (
-        click.option("--allow-download", is_flag=True, help="Let hf:, timm: and torchvision: fetch weights."),
+        click.option(
+            "--allow-download", is_flag=True, callback=_downloads, help="Let hf:, timm:, torchvision: fetch weights."
+        ),
         click.option("--trust", is_flag=True, help="Let files execute code (pickled checkpoints)."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--class-map", type=path(folder=False), help="YAML of `model class: data set class` lines."),
@@ -389,7 +400,7 @@ def _report(run: Path, *, single_file: bool = True) -> None:
 @click.option("--seed", type=int, help="Seed of every draw; wins over the file.")
 @click.option("--workers", type=int, metavar="N", help="Processes; one per core. The new set does not depend on it.")
 @click.option("--depth", metavar="SOURCE", help="Depth where the data has none: hf:NAME_OR_PATH, file.py:attr.")
-@click.option("--allow-download", is_flag=True, help="Let hf: fetch weights.")
+@click.option("--allow-download", is_flag=True, callback=_downloads, help="Let hf: and diffusion shifts fetch weights.")
 @click.option("--strict", is_flag=True, help="Stop at the first sample that cannot be used.")
 @click.option("--preview", is_flag=True, help="Also write a contact sheet, OUT-preview.png.")
 @click.option("--quality", is_flag=True, help="Also measure the new set: OUT/quality.html.")
@@ -698,7 +709,7 @@ def gate(
 )
 @click.option("--workers", type=int, metavar="N", help="Processes; one per core unless given.")
 @click.option("--no-report", is_flag=True, help="Do not write proof.html.")
-@click.option("--allow-download", is_flag=True, help="Let hf:, timm: and torchvision: fetch weights.")
+@click.option("--allow-download", is_flag=True, callback=_downloads, help="Let hf:, timm:, torchvision: fetch weights.")
 @click.option("--trust", is_flag=True, help="Let files execute code (pickled checkpoints).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--model-yaml", type=path(folder=False), help="How an ONNX or TorchScript model is fed and read.")

@@ -176,3 +176,13 @@ def test_the_command_imports_nothing_heavy() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_leave_to_download_reaches_the_generators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Shifts read it from the environment, which workers inherit."""
+    monkeypatch.setenv("ROADPROOF_ALLOW_DOWNLOAD", "")
+    words = ["synth", str(tmp_path / "no"), "--recipe", str(tmp_path / "no.yaml"), "--out", str(tmp_path / "out")]
+    CliRunner().invoke(cli.main, words)
+    assert os.environ["ROADPROOF_ALLOW_DOWNLOAD"] == ""
+    CliRunner().invoke(cli.main, [*words, "--allow-download"])
+    assert os.environ["ROADPROOF_ALLOW_DOWNLOAD"] == "1"
